@@ -1,0 +1,19 @@
+"""The few loops that decide how fast a net trains, under one signature in three languages.
+
+``loops`` is plain Python, for reading and as the oracle; ``numpy_backend`` is what runs without
+a compiler; ``_cython`` is the compiled one. The best that is installed is taken when this package
+is imported; ``COURSEKIT_KERNELS=loops|numpy|cython`` in the environment forces one, and
+``print(kernels.info())`` says which one runs and why.
+"""
+
+from coursekit.kernels._backend import KernelInfo, get_num_threads, info, set_num_threads
+from coursekit.kernels._optimizer_step import adam_step, sgd_step
+
+__all__ = [
+    "KernelInfo",
+    "adam_step",
+    "get_num_threads",
+    "info",
+    "set_num_threads",
+    "sgd_step",
+]

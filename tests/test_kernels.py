@@ -1,0 +1,280 @@
+"""The optimiser step: three backends and torch agree; bad input is named."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from coursekit import kernels
+from coursekit.kernels import _backend
+
+SIZES = [(1,), (3,), (17,), (1025,), (5, 7, 3)]
+SGD_RULES = [
+    {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+    {"momentum": 0.0, "nesterov": False, "weight_decay": 0.1},
+    {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
+    {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+]
+ADAM_RULES = [
+    {"weight_decay": 0.0, "decoupled": False},
+    {"weight_decay": 0.1, "decoupled": False},
+    {"weight_decay": 0.1, "decoupled": True},
+]
+BETAS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+
+
+def module(name):
+    """The backend of that name, or a skip where it was not compiled."""
+    if name == "cython":
+        return pytest.importorskip("coursekit.kernels._cython", exc_type=ImportError)
+    return importlib.import_module(_backend.MODULES[name])
+
+
+@pytest.fixture(params=list(_backend.MODULES))
+def backend(request):
+    return module(request.param)
+
+
+def gradients(shape, steps, dtype=np.float64):
+    """A start and a sequence of gradients that change sign and size."""
+    rng = np.random.default_rng(0)
+    scale = 10.0 ** rng.uniform(-3, 1, size=(steps, *shape))
+    start = rng.standard_normal(shape).astype(dtype)
+    return start, (scale * rng.standard_normal((steps, *shape))).astype(dtype)
+
+
+def run_sgd(step, start, grads, rule):
+    w = start.copy()
+    v = np.zeros_like(w) if rule["momentum"] else None
+    for g in grads:
+        step(w, g, v, lr=0.05, **rule)
+    return w
+
+
+def run_adam(step, start, grads, rule):
+    w, m, v = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    for t, g in enumerate(grads, start=1):
+        step(w, g, m, v, step=t, lr=0.05, **BETAS, **rule)
+    return w
+
+
+def run_torch(make, start, grads):
+    torch = pytest.importorskip("torch")
+    w = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = make(torch.optim, [w])
+    for g in grads:
+        w.grad = torch.from_numpy(g.copy())
+        optimizer.step()
+    return w.detach().numpy()
+
+
+@pytest.mark.parametrize("rule", SGD_RULES, ids=str)
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_sgd_equals_torch_over_100_steps(backend, shape, rule):
+    start, grads = gradients(shape, 100)
+    expected = run_torch(lambda o, p: o.SGD(p, lr=0.05, **rule), start, grads)
+    np.testing.assert_allclose(
+        run_sgd(backend.sgd_step, start, grads, rule), expected, rtol=1e-10, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("rule", ADAM_RULES, ids=str)
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_adam_equals_torch_over_100_steps(backend, shape, rule):
+    start, grads = gradients(shape, 100)
+
+    def make(optim, params):
+        kind = optim.AdamW if rule["decoupled"] else optim.Adam
+        return kind(params, lr=0.05, weight_decay=rule["weight_decay"])
+
+    expected = run_torch(make, start, grads)
+    np.testing.assert_allclose(
+        run_adam(backend.adam_step, start, grads, rule), expected, rtol=1e-10, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 2e-4)])
+@pytest.mark.parametrize("name", ["numpy", "cython"])
+def test_backends_agree_with_the_loops(name, dtype, tolerance):
+    # 20,001: more than one block of the NumPy backend, and no whole number of SIMD lanes.
+    start, grads = gradients((20_001,), 2, dtype)
+    for rule in SGD_RULES:
+        ours = run_sgd(module(name).sgd_step, start, grads, rule)
+        oracle = run_sgd(module("loops").sgd_step, start, grads, rule)
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, oracle, rtol=tolerance, atol=tolerance)
+    for rule in ADAM_RULES:
+        ours = run_adam(module(name).adam_step, start, grads, rule)
+        oracle = run_adam(module("loops").adam_step, start, grads, rule)
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, oracle, rtol=tolerance, atol=tolerance)
+
+
+def test_float32_stays_near_float64_over_100_steps(backend):
+    start, grads = gradients((1025,), 100)
+    wide = run_adam(backend.adam_step, start, grads, ADAM_RULES[0])
+    narrow = run_adam(
+        backend.adam_step, start.astype(np.float32), grads.astype(np.float32), ADAM_RULES[0]
+    )
+    np.testing.assert_allclose(narrow, wide, rtol=1e-3, atol=1e-4)
+
+
+def test_gradient_is_only_read(backend):
+    start, (g,) = gradients((33,), 1)
+    g.setflags(write=False)
+    before = g.copy()
+    run_sgd(backend.sgd_step, start, [g], SGD_RULES[3])
+    run_adam(backend.adam_step, start, [g], ADAM_RULES[1])
+    np.testing.assert_array_equal(g, before)
+
+
+def test_empty_arrays_are_a_no_op(backend):
+    empty = np.zeros((0, 4), np.float32)
+    run_sgd(backend.sgd_step, empty, [empty], SGD_RULES[3])
+    run_adam(backend.adam_step, empty, [empty], ADAM_RULES[1])
+
+
+def test_scalars_do_not_widen_float32():
+    """The front door turns NumPy scalars to floats: float64 ones would widen the arithmetic."""
+    start, (g,) = gradients((9,), 1, np.float32)
+    plain, scalars = start.copy(), start.copy()
+    kernels.sgd_step(plain, g, None, lr=0.1)
+    kernels.sgd_step(scalars, g, None, lr=np.float64(0.1))
+    np.testing.assert_array_equal(plain, scalars)
+
+
+def test_threads_do_not_change_a_bit():
+    fast = module("cython")
+    start, grads = gradients((70_001,), 2, np.float32)
+    results = []
+    for threads in (1, 2, 3):
+        w, m, v = start.copy(), np.zeros_like(start), np.zeros_like(start)
+        for t, g in enumerate(grads, start=1):
+            fast.sgd_step(
+                w, g, v, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1, num_threads=threads
+            )
+            fast.adam_step(
+                w, g, m, np.abs(v), step=t, lr=0.1, **BETAS, **ADAM_RULES[2], num_threads=threads
+            )
+        results.append(w)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+GOOD = np.zeros((4, 6), np.float32)
+READ_ONLY = GOOD.copy()
+READ_ONLY.setflags(write=False)
+BAD = {
+    "a NumPy array, got list": [[0.0]],
+    "float32 or float64, got int64": np.zeros((4, 6), np.int64),
+    "float32 or float64, got float16": np.zeros((4, 6), np.float16),
+    "float32 or float64, got >f4": np.zeros((4, 6), ">f4"),
+    "C-contiguous": np.zeros((6, 4), np.float32).T,
+}
+BAD_BESIDE_W = {
+    "float32 like w, got float64": np.zeros((4, 6)),
+    "the shape (4, 6) of w, got (6, 4)": np.zeros((6, 4), np.float32),
+    **BAD,
+}
+
+
+def call(name, array):
+    """Both kernels with ``array`` in the place of the argument ``name``."""
+    arrays = {key: GOOD.copy() for key in "wgmv"} | {name: array}
+    if name != "m":
+        with pytest.raises(ValueError) as sgd:
+            kernels.sgd_step(arrays["w"], arrays["g"], arrays["v"], lr=0.1, momentum=0.9)
+    with pytest.raises(ValueError) as adam:
+        kernels.adam_step(*arrays.values(), step=1, lr=0.1)
+    return {str(error.value) for error in ([adam] if name == "m" else [sgd, adam])}
+
+
+@pytest.mark.parametrize("name", list("gmv"))
+@pytest.mark.parametrize("message", BAD_BESIDE_W)
+def test_bad_array_is_named(name, message):
+    (error,) = call(name, BAD_BESIDE_W[message])
+    assert error.startswith(f"{name} must ") and message in error
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_parameters_are_named(message):
+    (error,) = call("w", BAD[message])
+    assert error.startswith("w must ") and message in error
+
+
+@pytest.mark.parametrize("name", list("wmv"))
+def test_read_only_array_is_named(name):
+    (error,) = call(name, READ_ONLY)
+    assert error.startswith(f"{name} must be writeable")
+
+
+@pytest.mark.parametrize(
+    "v, rule, message",
+    [
+        (None, {"momentum": 0.9}, "v must be an array for momentum=0.9, got None"),
+        (GOOD, {"momentum": 0.0}, "v must be None, as momentum is 0, got an array"),
+        (None, {"nesterov": True}, "nesterov needs momentum > 0"),
+    ],
+)
+def test_sgd_arguments_that_do_not_fit(v, rule, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        kernels.sgd_step(GOOD.copy(), GOOD, v, lr=0.1, **rule)
+
+
+def test_adam_counts_from_one():
+    with pytest.raises(ValueError, match="step must be at least 1, got 0"):
+        kernels.adam_step(*(GOOD.copy() for _ in range(4)), step=0, lr=0.1)
+
+
+# --- which backend runs -------------------------------------------------------------------------
+
+
+def test_info_says_what_runs_and_why():
+    info = kernels.info()
+    assert info.backend in _backend.MODULES
+    line = str(info)
+    assert "\n" not in line
+    for part in (info.backend, info.reason, info.simd, f"{info.threads} thread"):
+        assert part in line
+
+
+@pytest.mark.parametrize("name", ["loops", "numpy"])
+def test_a_backend_can_be_forced(name):
+    environ = os.environ | {"COURSEKIT_KERNELS": name}
+    code = "from coursekit import kernels; print(kernels.info())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert f"kernels: {name} (COURSEKIT_KERNELS={name})" in done.stdout
+
+
+def test_unknown_backend_is_refused():
+    with pytest.raises(ValueError, match="one of loops, numpy, cython, got 'fortran'"):
+        _backend.choose({"COURSEKIT_KERNELS": "fortran"})
+
+
+def test_missing_extension_falls_back_and_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, _backend.MODULES["cython"], None)
+    name, reason, chosen = _backend.choose({})
+    assert name == "numpy" and "cannot be imported" in reason
+    assert chosen is module("numpy")
+    with pytest.raises(ImportError, match="COURSEKIT_KERNELS=cython, but the compiled extension"):
+        _backend.choose({"COURSEKIT_KERNELS": "cython"})
+
+
+def test_threads_are_capped_by_the_backend(monkeypatch):
+    monkeypatch.setattr(_backend, "_num_threads", 1)
+    kernels.set_num_threads(3)
+    assert kernels.get_num_threads() == (3 if _backend.backend.HAS_OPENMP else 1)
+    monkeypatch.setattr(_backend, "backend", module("numpy"))
+    assert kernels.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
+def test_bad_thread_count_is_refused(n):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1"):
+        kernels.set_num_threads(n)
