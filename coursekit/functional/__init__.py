@@ -1,0 +1,54 @@
+"""Pure functions: a forward and its backward side by side, one family a file.
+
+``out, cache = f_forward(inputs...)`` and ``gradients = f_backward(dout, cache)``. No input is
+changed, no state is kept, float32 stays float32 and float64 stays float64.
+"""
+
+from coursekit.functional.activations import (
+    leaky_relu_backward,
+    leaky_relu_forward,
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
+from coursekit.functional.linear import (
+    flatten_backward,
+    flatten_forward,
+    linear_backward,
+    linear_forward,
+)
+from coursekit.functional.losses import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    log_softmax,
+    multi_margin_loss_backward,
+    multi_margin_loss_forward,
+    softmax,
+)
+from coursekit.functional.penalties import l1_penalty, l2_penalty
+
+__all__ = [
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "flatten_backward",
+    "flatten_forward",
+    "l1_penalty",
+    "l2_penalty",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
+    "linear_backward",
+    "linear_forward",
+    "log_softmax",
+    "multi_margin_loss_backward",
+    "multi_margin_loss_forward",
+    "relu_backward",
+    "relu_forward",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "softmax",
+    "tanh_backward",
+    "tanh_forward",
+]

@@ -1,0 +1,30 @@
+"""Fixtures all tests share."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded generator, new for every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """A project folder that holds the sample lesson, built, and the root's pytest settings."""
+    import build
+
+    root = Path(__file__).resolve().parents[1]
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("conftest.py", "nbval_sanitize.cfg", "pyproject.toml"):
+        shutil.copy(root / name, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSEKIT_DATA", "bundled")
+        patch.setenv("COURSEKIT_BUDGET", "quick")
+        options = ["--lessons", str(root / "tests"), "--out", str(folder), "--allow-bundled"]
+        assert build.main(["sample_lesson", *options]) == 0
+    return folder
