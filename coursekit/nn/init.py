@@ -1,0 +1,128 @@
+"""Initial weights (lesson 1, "Where to start").
+
+Each function takes the shape of a weight, ``(out, in)`` or ``(out, in, kh, kw)``, and returns a
+new array. Glorot & Bengio 2010 keep the variance of activations and gradients even through
+linear layers; He et al. 2015 count the half that a ReLU cuts away.
+"""
+
+from collections.abc import Callable
+from math import prod, sqrt
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Shape = tuple[int, ...]
+Initializer = Callable[..., NDArray]
+
+
+def calculate_fan(shape: Shape) -> tuple[int, int]:
+    """Return (fan_in, fan_out): numbers feeding one output, and fed by one input."""
+    if len(shape) < 2:
+        raise ValueError(f"shape must be (out, in, ...) to have a fan-in, got {shape}")
+    window = prod(shape[2:])
+    return shape[1] * window, shape[0] * window
+
+
+def calculate_gain(nonlinearity: str, negative_slope: float = 0.01) -> float:
+    """The factor that makes up for what a nonlinearity takes from the signal (PyTorch's table)."""
+    gains = {
+        "linear": 1.0,
+        "sigmoid": 1.0,
+        "tanh": 5 / 3,
+        "relu": sqrt(2.0),
+        "leaky_relu": sqrt(2 / (1 + negative_slope**2)),
+    }
+    if nonlinearity not in gains:
+        raise ValueError(f"nonlinearity must be one of {sorted(gains)}, got {nonlinearity!r}")
+    return gains[nonlinearity]
+
+
+def normal(
+    shape: Shape, *, std: float, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> NDArray:
+    """Gaussian with mean 0 and the given standard deviation."""
+    return (rng.standard_normal(shape) * std).astype(dtype)
+
+
+def uniform(
+    shape: Shape, *, bound: float, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> NDArray:
+    """Uniform in ``[-bound, bound)``; its standard deviation is ``bound / sqrt(3)``."""
+    return rng.uniform(-bound, bound, shape).astype(dtype)
+
+
+def _xavier_std(shape: Shape, gain: float) -> float:
+    return gain * sqrt(2 / sum(calculate_fan(shape)))
+
+
+def _kaiming_std(shape: Shape, nonlinearity: str) -> float:
+    return calculate_gain(nonlinearity) / sqrt(calculate_fan(shape)[0])
+
+
+def xavier_normal(
+    shape: Shape,
+    *,
+    rng: np.random.Generator,
+    gain: float = 1.0,
+    dtype: DTypeLike = np.float32,
+) -> NDArray:
+    """Gaussian with variance ``gain**2 * 2 / (fan_in + fan_out)``."""
+    return normal(shape, std=_xavier_std(shape, gain), rng=rng, dtype=dtype)
+
+
+def xavier_uniform(
+    shape: Shape,
+    *,
+    rng: np.random.Generator,
+    gain: float = 1.0,
+    dtype: DTypeLike = np.float32,
+) -> NDArray:
+    """Uniform with the variance of :func:`xavier_normal`."""
+    return uniform(shape, bound=sqrt(3) * _xavier_std(shape, gain), rng=rng, dtype=dtype)
+
+
+def kaiming_normal(
+    shape: Shape,
+    *,
+    rng: np.random.Generator,
+    nonlinearity: str = "relu",
+    dtype: DTypeLike = np.float32,
+) -> NDArray:
+    """Gaussian with variance ``gain**2 / fan_in``."""
+    return normal(shape, std=_kaiming_std(shape, nonlinearity), rng=rng, dtype=dtype)
+
+
+def kaiming_uniform(
+    shape: Shape,
+    *,
+    rng: np.random.Generator,
+    nonlinearity: str = "relu",
+    dtype: DTypeLike = np.float32,
+) -> NDArray:
+    """Uniform with the variance of :func:`kaiming_normal`."""
+    return uniform(shape, bound=sqrt(3) * _kaiming_std(shape, nonlinearity), rng=rng, dtype=dtype)
+
+
+def torch_default(
+    shape: Shape, *, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> NDArray:
+    """What ``torch.nn.Linear`` and ``Conv2d`` start from: uniform in ``±1 / sqrt(fan_in)``."""
+    return uniform(shape, bound=1 / sqrt(calculate_fan(shape)[0]), rng=rng, dtype=dtype)
+
+
+BY_NAME: dict[str, Initializer] = {
+    "default": torch_default,
+    "xavier_normal": xavier_normal,
+    "xavier_uniform": xavier_uniform,
+    "kaiming_normal": kaiming_normal,
+    "kaiming_uniform": kaiming_uniform,
+}
+
+
+def get(init: str | Initializer) -> Initializer:
+    """Look an initialiser up by name; a callable ``(shape, *, rng, dtype)`` is returned as is."""
+    if callable(init):
+        return init
+    if init not in BY_NAME:
+        raise ValueError(f"init must be a callable or one of {sorted(BY_NAME)}, got {init!r}")
+    return BY_NAME[init]

@@ -1,0 +1,178 @@
+"""Update rules and schedules: a hundred steps beside PyTorch."""
+
+import numpy as np
+import pytest
+
+from coursekit import nn, optim
+
+RULES = [
+    ("SGD", {"lr": 0.05}),
+    ("SGD", {"lr": 0.05, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("RMSprop", {"lr": 1e-3}),
+    ("RMSprop", {"lr": 1e-3, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.01}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.01}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.01, "betas": (0.5, 0.9), "weight_decay": 0.1}),
+]
+
+SCHEDULES = [
+    ("ConstantLR", {}),
+    ("ConstantLR", {"factor": 0.1, "total_iters": 30}),
+    ("StepLR", {"step_size": 7}),
+    ("StepLR", {"step_size": 40, "gamma": 0.5}),
+    ("CosineAnnealingLR", {"T_max": 100}),
+    ("CosineAnnealingLR", {"T_max": 30, "eta_min": 0.001}),
+    ("OneCycleLR", {"max_lr": 0.3, "total_steps": 100}),
+    ("OneCycleLR", {"max_lr": 0.1, "total_steps": 101, "pct_start": 0.17, "div_factor": 5.0}),
+    ("OneCycleLR", {"max_lr": 0.1, "total_steps": 100, "cycle_momentum": False}),
+]
+
+
+def train_both(torch, rule, options, schedule=None, steps=100):
+    """Train a small net here and in PyTorch on the same batches; yield after every step."""
+    rng = np.random.default_rng(0)
+    net = nn.mlp([6, 5, 3], activation=nn.Tanh, dtype=np.float64, seed=2)
+    twin = torch.nn.Sequential(
+        torch.nn.Flatten(),
+        torch.nn.Linear(6, 5, dtype=torch.float64),
+        torch.nn.Tanh(),
+        torch.nn.Linear(5, 3, dtype=torch.float64),
+    )
+    twin.load_state_dict({k: torch.tensor(v) for k, v in net.state_dict().items()})
+    ours = getattr(optim, rule)(net.parameters(), **options)
+    theirs = getattr(torch.optim, rule)(twin.parameters(), **options)
+    schedules = []
+    if schedule:
+        name, arguments = schedule
+        schedules = [
+            getattr(optim, name)(ours, **arguments),
+            getattr(torch.optim.lr_scheduler, name)(theirs, **arguments),
+        ]
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    for _ in range(steps):
+        x, y = rng.standard_normal((7, 6)), rng.integers(3, size=7)
+        loss = criterion(net(x), y)
+        ours.zero_grad()
+        net.backward(criterion.backward(), need_dx=False)
+        ours.step()
+        expected = torch.nn.functional.cross_entropy(
+            twin(torch.tensor(x)), torch.tensor(y), label_smoothing=0.1
+        )
+        theirs.zero_grad()
+        expected.backward()
+        theirs.step()
+        for s in schedules:
+            s.step()
+        assert loss == pytest.approx(expected.item(), abs=1e-10)
+        yield net, twin, ours, theirs
+
+
+@pytest.mark.parametrize(("rule", "options"), RULES)
+def test_hundred_steps_agree_with_torch(rule, options):
+    torch = pytest.importorskip("torch")
+    for net, twin, *_ in train_both(torch, rule, options):
+        for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+            np.testing.assert_allclose(p.data, q.detach(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("rule", "options"), [("SGD", {"lr": 0.05, "momentum": 0.9}), ("AdamW", {"lr": 0.01})]
+)
+def test_schedules_agree_with_torch_over_hundred_steps(schedule, rule, options):
+    torch = pytest.importorskip("torch")
+    for net, twin, ours, theirs in train_both(torch, rule, options, schedule):
+        group = theirs.param_groups[0]
+        assert ours.lr == pytest.approx(group["lr"], rel=1e-10, abs=1e-15)
+        momentum = group["betas"][0] if "betas" in group else group["momentum"]
+        assert getattr(ours, "momentum", None) or ours.betas[0] == pytest.approx(momentum)
+        for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+            np.testing.assert_allclose(p.data, q.detach(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("total_steps", [1, 2, 3, 10])
+@pytest.mark.parametrize("pct_start", [0.0, 0.3, 1.0])
+def test_short_cycles_stay_between_their_ends(total_steps, pct_start):
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1, momentum=0.9)
+    cycle = optim.OneCycleLR(optimizer, 0.1, total_steps, pct_start=pct_start)
+    rates = [cycle.lr_at(t) for t in range(total_steps + 1)]
+    assert np.isfinite(rates).all() and min(rates) >= 0 and max(rates) <= 0.1 + 1e-12
+    with pytest.raises(ValueError, match="step must lie in"):
+        cycle.lr_at(total_steps + 1)
+
+
+@pytest.mark.parametrize(("rule", "options"), RULES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rules_keep_dtype_leave_gradients_and_skip_parameters_without(rule, options, dtype, rng):
+    with_grad, without = (nn.Parameter(rng.standard_normal((3, 2)).astype(dtype)) for _ in "ab")
+    before = without.data.copy()
+    gradient = rng.standard_normal((3, 2)).astype(dtype)
+    with_grad.grad = gradient.copy()
+    optimizer = getattr(optim, rule)([with_grad, without], **options)
+    for _ in range(3):
+        optimizer.step()
+    assert with_grad.data.dtype == dtype
+    np.testing.assert_array_equal(with_grad.grad, gradient)
+    np.testing.assert_array_equal(without.data, before)
+
+
+@pytest.mark.parametrize(("rule", "options"), RULES)
+def test_state_dict_continues_bit_for_bit(rule, options, rng):
+    grads = rng.standard_normal((6, 4, 3))
+
+    def run(p, optimizer, part):
+        for g in part:
+            p.grad = g
+            optimizer.step()
+
+    p = nn.Parameter(np.ones((4, 3)))
+    optimizer = getattr(optim, rule)([p], **options)
+    run(p, optimizer, grads[:3])
+    q = nn.Parameter(p.data.copy())
+    resumed = getattr(optim, rule)([q], **options)
+    resumed.load_state_dict(optimizer.state_dict())
+    run(p, optimizer, grads[3:])
+    run(q, resumed, grads[3:])
+    np.testing.assert_array_equal(p.data, q.data)
+    with pytest.raises(ValueError, match="state"):
+        resumed.load_state_dict({"steps": np.array(1)})
+
+
+@pytest.mark.parametrize("max_norm", [0.1, 1.0, 100.0])
+def test_clipping_agrees_with_torch(max_norm, rng):
+    torch = pytest.importorskip("torch")
+    grads = [rng.standard_normal((3, 4)), rng.standard_normal(5)]
+    ours = [nn.Parameter(np.zeros_like(g)) for g in grads]
+    theirs = [torch.nn.Parameter(torch.zeros(g.shape, dtype=torch.float64)) for g in grads]
+    for p, q, g in zip(ours, theirs, grads, strict=True):
+        p.grad, q.grad = g.copy(), torch.tensor(g)
+    norm = optim.clip_grad_norm(ours, max_norm)
+    assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, max_norm).item())
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.grad, q.grad, rtol=0, atol=1e-10)
+
+
+PARAMS = [nn.Parameter(np.zeros(2))]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: optim.SGD([], lr=1), "params must hold at least one Parameter"),
+        (lambda: optim.SGD(PARAMS, lr=-1), "lr must be at least 0, got -1"),
+        (lambda: optim.SGD(PARAMS, lr=1, momentum=1), r"momentum must lie in \[0, 1\), got 1"),
+        (lambda: optim.SGD(PARAMS, lr=1, nesterov=True), "nesterov needs momentum"),
+        (lambda: optim.Adam(PARAMS, betas=(0.9, 1.0)), r"betas\[1\] must lie"),
+        (lambda: optim.RMSprop(PARAMS, alpha=2), "alpha must lie"),
+        (lambda: optim.StepLR(optim.SGD(PARAMS, lr=1), 0), "step_size must be at least 1"),
+        (lambda: optim.CosineAnnealingLR(optim.SGD(PARAMS, lr=1), 0), "T_max must be"),
+        (lambda: optim.OneCycleLR(optim.SGD(PARAMS, lr=1), 1, 10), "cycle_momentum needs"),
+        (lambda: optim.clip_grad_norm(PARAMS, 0), "max_norm must be greater than 0"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
