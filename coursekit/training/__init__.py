@@ -1,0 +1,35 @@
+"""Training a net, watching it, and searching for its settings."""
+
+from coursekit.training.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    L1Penalty,
+    LivePlot,
+    Progress,
+    TensorBoard,
+)
+from coursekit.training.diagnostics import ActivationStats, GradientNorm, UpdateRatio
+from coursekit.training.history import History
+from coursekit.training.search import SearchResult, cross_validate, grid_search, random_search
+from coursekit.training.trainer import Trainer, TrainingDivergedError
+
+__all__ = [
+    "ActivationStats",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "GradientNorm",
+    "History",
+    "L1Penalty",
+    "LivePlot",
+    "Progress",
+    "SearchResult",
+    "TensorBoard",
+    "Trainer",
+    "TrainingDivergedError",
+    "UpdateRatio",
+    "cross_validate",
+    "grid_search",
+    "random_search",
+]

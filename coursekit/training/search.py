@@ -1,0 +1,151 @@
+"""Random and grid search with k-fold cross-validation (lesson 1, "Let the machine search").
+
+scikit-learn draws the candidates and the folds, joblib runs them: over the cores of one machine,
+or on a cluster inside ``with joblib.parallel_config(backend="dask")`` (or "ray").
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coursekit.data.dataset import Dataset, Split
+from coursekit.training.callbacks import progress_is_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Params = dict[str, Any]
+Score = Callable[[Params, Dataset, int], float]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Candidates and their scores.
+
+    Attributes:
+        candidates: the settings tried, in the order in which they were drawn.
+        scores: array (candidates, folds).
+    """
+
+    candidates: list[Params]
+    scores: np.ndarray
+
+    @property
+    def best(self) -> Params:
+        """The settings with the highest mean score."""
+        return self.candidates[int(self.scores.mean(axis=1).argmax())]
+
+    def frame(self) -> "pd.DataFrame":
+        """One row a candidate, best first: its settings, mean and sd over the folds."""
+        import pandas as pd
+
+        table = pd.DataFrame(self.candidates)
+        table["mean"] = self.scores.mean(axis=1)
+        table["sd"] = self.scores.std(axis=1, ddof=1)
+        return table.sort_values("mean", ascending=False, ignore_index=True)
+
+
+def random_search(
+    score: Score,
+    distributions: Mapping[str, Any],
+    data: Dataset,
+    *,
+    n_iter: int = 10,
+    folds: int = 3,
+    seed: int = 0,
+    n_jobs: int = -1,
+) -> SearchResult:
+    """Score ``n_iter`` random settings by cross-validation.
+
+    Args:
+        score: ``score(params, fold, seed)`` trains on ``fold.train`` and returns a number for
+            ``fold.val``, higher is better. It may run in another process.
+        distributions: for each name a list or anything with ``rvs``, such as
+            ``scipy.stats.loguniform``.
+        data: its train pictures are dealt into folds; val and test stay out of sight.
+        n_iter: how many settings.
+        folds: how many parts; every setting is scored once with each part held out.
+        seed: fixes settings and folds.
+        n_jobs: processes; -1 uses every core. More than one limits BLAS to one thread in each.
+    """
+    from sklearn.model_selection import ParameterSampler
+
+    candidates = list(ParameterSampler(distributions, n_iter, random_state=seed))
+    return cross_validate(score, candidates, data, folds=folds, seed=seed, n_jobs=n_jobs)
+
+
+def grid_search(
+    score: Score,
+    grid: Mapping[str, Iterable],
+    data: Dataset,
+    *,
+    folds: int = 3,
+    seed: int = 0,
+    n_jobs: int = -1,
+) -> SearchResult:
+    """Score every combination of a grid; arguments as in :func:`random_search`."""
+    from sklearn.model_selection import ParameterGrid
+
+    return cross_validate(score, list(ParameterGrid(grid)), data, folds=folds, seed=seed, n_jobs=n_jobs)
+
+
+def cross_validate(
+    score: Score,
+    candidates: list[Params],
+    data: Dataset,
+    *,
+    folds: int = 3,
+    seed: int = 0,
+    n_jobs: int = -1,
+) -> SearchResult:
+    """Score given settings on the same stratified folds."""
+    from joblib import Parallel, delayed
+    from sklearn.model_selection import StratifiedKFold
+    from tqdm.auto import tqdm
+
+    if folds < 2:
+        raise ValueError(f"folds must be at least 2, got {folds}")
+    if not candidates:
+        raise ValueError("candidates must hold at least one setting, got none")
+    labels = data.train.labels
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    parts = [_fold(data, train, held) for train, held in splitter.split(labels, labels)]
+    one_thread = n_jobs != 1
+    jobs = (
+        delayed(_score_one)(score, params, part, seed, one_thread)
+        for params in candidates
+        for part in parts
+    )
+    scores = list(
+        tqdm(
+            Parallel(n_jobs=n_jobs, return_as="generator")(jobs),
+            total=len(candidates) * folds,
+            unit="run",
+            disable=not progress_is_on(),
+        )
+    )
+    return SearchResult(candidates, np.array(scores).reshape(len(candidates), folds))
+
+
+def _fold(data: Dataset, train: np.ndarray, held: np.ndarray) -> Dataset:
+    """A data set whose train and val are parts of ``data.train``, and whose test is empty."""
+    images, labels = data.train.images, data.train.labels
+    return replace(
+        data,
+        train=Split(images[train], labels[train]),
+        val=Split(images[held], labels[held]),
+        test=Split(images[:0], labels[:0]),
+    )
+
+
+def _score_one(score: Score, params: Params, part: Dataset, seed: int, one_thread: bool) -> float:
+    """Run one job, with BLAS on one thread where jobs run side by side."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1) if one_thread else nullcontext():
+        value = float(score(params, part, seed))
+    # A run that blew up is the worst there is, not a reason to lose the others.
+    return value if np.isfinite(value) else -np.inf
