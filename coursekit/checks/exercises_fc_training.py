@@ -1,0 +1,258 @@
+"""Lesson 1's exercises on nets, first weights, update rules and accuracy by class."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from coursekit.checks import references_fc as reference
+from coursekit.checks.exercises import Case, Exercise, Functions, register
+from coursekit.checks.outcomes import BadReturn, unpack, unpack_list
+
+
+def _labels(rng: Generator, n: int, num_classes: int) -> NDArray:
+    return rng.integers(0, num_classes, n)
+
+
+# --- nets ---------------------------------------------------------------------------------
+
+
+def _run_two_layer_loss(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+    returned = unpack(functions[0](*inputs.values()), "it", "loss", "grads")
+    grads, names = returned["grads"], {"w1", "b1", "w2", "b2"}
+    if not isinstance(grads, dict) or grads.keys() != names:
+        came = sorted(grads) if isinstance(grads, dict) else type(grads).__name__
+        raise BadReturn(f"grads should be a dict with the keys {sorted(names)}, got {came}")
+    return {"loss": returned["loss"]} | {f'grads["{k}"]': g for k, g in grads.items()}
+
+
+def _run_mlp_loss(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+    depth = len(inputs["weights"])
+    parts = unpack(functions[0](*inputs.values()), "it", "loss", "dweights", "dbiases")
+    return (
+        {"loss": parts["loss"]}
+        | unpack_list(parts["dweights"], "dweights", depth)
+        | unpack_list(parts["dbiases"], "dbiases", depth)
+    )
+
+
+def _two_layer_cases(rng: Generator) -> list[Case]:
+    def case(n: int, d: int, h: int, c: int, weight_decay: float) -> Case:
+        description = f"{n} rows of {d}, {h} hidden, {c} classes, weight decay {weight_decay:g}"
+        inputs = {
+            "x": rng.standard_normal((n, d)),
+            "y": _labels(rng, n, c),
+            "w1": rng.standard_normal((h, d)),
+            "b1": rng.standard_normal(h),
+            "w2": rng.standard_normal((c, h)),
+            "b2": rng.standard_normal(c),
+            "weight_decay": weight_decay,
+        }
+        return Case(description, inputs)
+
+    at_the_kink = case(4, 3, 5, 3, 0.0)
+    at_the_kink.inputs["x"][:2] = 0
+    at_the_kink.inputs["b1"][:] = 0
+    named = Case("two rows of zeros without bias: hidden units exactly at 0", at_the_kink.inputs)
+    shapes = [(5, 4, 6, 3, 0.0), (5, 4, 6, 3, 0.5), (4, 4, 4, 4, 0.1), (1, 3, 5, 2, 0.1)]
+    return [*(case(*s) for s in shapes), named]
+
+
+def _mlp_cases(rng: Generator) -> list[Case]:
+    def case(n: int, *sizes: int) -> Case:
+        pairs = list(pairwise(sizes))
+        inputs = {
+            "x": rng.standard_normal((n, sizes[0])),
+            "y": _labels(rng, n, sizes[-1]),
+            "weights": [rng.standard_normal((o, i)) / np.sqrt(i) for i, o in pairs],
+            "biases": [0.5 + 0.1 * rng.standard_normal(o) for _, o in pairs],
+        }
+        return Case(f"{n} rows through {' - '.join(map(str, sizes))}", inputs)
+
+    return [
+        case(5, 4, 6, 3),
+        case(5, 4, 3),
+        case(6, 3, 7, 5, 4),
+        case(4, 5, 5, 5, 5, 5),
+        case(1, 3, 4, 5, 4, 3, 2),
+    ]
+
+
+register(
+    Exercise(
+        "two_layer_loss",
+        ("two_layer_loss",),
+        (reference.two_layer_loss,),
+        _run_two_layer_loss,
+        _two_layer_cases,
+    )
+)
+register(Exercise("mlp_loss", ("mlp_loss",), (reference.mlp_loss,), _run_mlp_loss, _mlp_cases))
+
+
+# --- initialisation: what is compared is the distribution, not the numbers -----------------
+
+
+def _run_kaiming(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+    fan_in, fan_out, seed = inputs["fan_in"], inputs["fan_out"], inputs["seed"]
+    rng = np.random.default_rng(seed)
+    weights = [np.asarray(functions[0](fan_in, fan_out, rng)) for _ in range(2)]
+    again = np.asarray(functions[0](fan_in, fan_out, np.random.default_rng(seed)))
+    w = weights[0]
+    if w.dtype.kind != "f" or w.shape != (fan_out, fan_in):
+        raise BadReturn(
+            f"weights should be floats of shape (fan_out, fan_in), here {fan_out, fan_in}, "
+            f"got shape {w.shape} of {w.dtype}"
+        )
+    std = float(w.std())
+    return {
+        "the standard deviation times sqrt(fan_in)": std * np.sqrt(fan_in),
+        "1 + the mean over the standard deviation": 1 + float(w.mean()) / (std or 1.0),
+        "1 + the share beyond two standard deviations": 1 + float(np.mean(np.abs(w) > 2 * std)),
+        "the same rng seed gives the same weights (1 is yes)": float(np.array_equal(w, again)),
+        "a second call gives new weights (1 is yes)": float(not np.array_equal(*weights)),
+    }
+
+
+def _kaiming_cases(rng: Generator) -> list[Case]:
+    return [
+        Case(
+            f"fan_in {fan_in}, fan_out {fan_out}",
+            {"fan_in": fan_in, "fan_out": fan_out, "seed": int(rng.integers(1 << 32))},
+        )
+        for fan_in, fan_out in ((400, 150), (100, 600))
+    ]
+
+
+register(
+    Exercise(
+        "kaiming_normal",
+        ("kaiming_normal",),
+        (reference.kaiming_normal,),
+        _run_kaiming,
+        _kaiming_cases,
+        rtol=0.03,
+        floats=(np.float64,),
+    )
+)
+
+
+# --- update rules -------------------------------------------------------------------------
+
+
+def _run_rule(*names: str) -> Callable[[Functions, dict[str, Any]], dict[str, Any]]:
+    def run(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+        return unpack(functions[0](*inputs.values()), "it", *names)
+
+    return run
+
+
+def _rule_cases(
+    state: tuple[str, ...], settings: list[dict[str, float]]
+) -> Callable[[Generator], list[Case]]:
+    """Cases for a rule with the given running averages and the settings to try it with."""
+
+    def make(rng: Generator) -> list[Case]:
+        def case(
+            description: str, shape: tuple[int, ...], g_size: float, s: dict, old: float
+        ) -> Case:
+            w, g = rng.standard_normal(shape), g_size * rng.standard_normal(shape)
+            # 0.2 keeps away from 0; v and s of Adam and RMSProp are means of squares
+            averages = {k: old * (0.2 + rng.random(shape)) for k in state}
+            told = ", ".join(f"{k} = {v:g}" for k, v in s.items())
+            return Case(f"{description}, {told}", {"w": w, "g": g, **averages, **s})
+
+        usual, *others = settings
+        return [
+            case("in the middle of training", (3, 4), 1.0, usual, 1.0),
+            *(case("in the middle of training", (5,), 1.0, s, 1.0) for s in others),
+            case("the first step, averages still 0", (4, 2), 1.0, _at_start(usual), 0.0),
+            case("gradients of 1e-7", (6,), 1e-7, usual, 1e-14),
+            case("gradients of 0 and averages of 0", (2, 2), 0.0, _at_start(usual), 0.0),
+            case("gradients of 1000", (1, 3), 1000.0, usual, 1.0),
+        ]
+
+    return make
+
+
+def _at_start(setting: dict[str, float]) -> dict[str, float]:
+    return setting | {"t": 1} if "t" in setting else setting
+
+
+_ADAM = {"t": 3, "lr": 0.1, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6}
+
+register(
+    Exercise(
+        "sgd_momentum",
+        ("sgd_momentum",),
+        (reference.sgd_momentum,),
+        _run_rule("w", "v"),
+        _rule_cases(("v",), [{"lr": 0.1, "momentum": 0.9}, {"lr": 0.5, "momentum": 0.0}]),
+    )
+)
+register(
+    Exercise(
+        "rmsprop",
+        ("rmsprop",),
+        (reference.rmsprop,),
+        _run_rule("w", "s"),
+        _rule_cases(
+            ("s",),
+            [{"lr": 0.1, "alpha": 0.9, "eps": 1e-6}, {"lr": 0.02, "alpha": 0.5, "eps": 0.1}],
+        ),
+    )
+)
+register(
+    Exercise(
+        "adam",
+        ("adam",),
+        (reference.adam,),
+        _run_rule("w", "m", "v"),
+        _rule_cases(
+            ("m", "v"),
+            [_ADAM, _ADAM | {"t": 1, "eps": 0.1}, _ADAM | {"t": 1000, "beta2": 0.999, "eps": 0.1}],
+        ),
+    )
+)
+
+
+# --- evaluation ---------------------------------------------------------------------------
+
+
+def _run_accuracy(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"accuracy": functions[0](*inputs.values())}
+
+
+def _accuracy_cases(rng: Generator) -> list[Case]:
+    def case(description: str, n: int, present: int, num_classes: int) -> Case:
+        labels = _labels(rng, n, present)
+        labels[:present] = np.arange(present)[:n]
+        predictions = np.where(rng.random(n) < 0.6, labels, _labels(rng, n, present))
+        inputs = {"predictions": predictions, "labels": labels, "num_classes": num_classes}
+        return Case(description, inputs)
+
+    one = {"predictions": np.array([2]), "labels": np.array([2]), "num_classes": 4}
+    wrong = {"predictions": np.array([1, 2, 0]), "labels": np.array([0, 1, 2]), "num_classes": 3}
+    rare = {"predictions": np.array([3, 0, 0]), "labels": np.array([0, 0, 1]), "num_classes": 5}
+    return [
+        case("200 pictures of 5 classes", 200, 5, 5),
+        case("the last two of 6 classes absent", 50, 4, 6),
+        Case("a single picture", one),
+        Case("every prediction wrong", wrong),
+        Case("a class predicted that never occurs", rare),
+    ]
+
+
+register(
+    Exercise(
+        "accuracy_by_class",
+        ("accuracy_by_class",),
+        (reference.accuracy_by_class,),
+        _run_accuracy,
+        _accuracy_cases,
+        floats=(np.float64,),
+    )
+)

@@ -1,0 +1,298 @@
+"""``gradcheck``: is this backward the derivative of this forward? A verdict, not a number to read.
+
+Besides the comparison with central differences it looks for what those cannot see: gradients
+of the wrong shape or dtype, inputs changed in place, results that share memory with inputs,
+and caches that a second call overwrites.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit.checks.gradcheck_result import GradCheckResult
+from coursekit.checks.probe import Probe, Tolerance, compare
+
+
+def gradcheck(
+    forward: Callable[..., tuple[Any, Any]],
+    backward: Callable[..., Any],
+    *args: Any,
+    names: Sequence[str] | None = None,
+    eps: float = 1e-5,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    max_entries: int = 100,
+    allow_views: bool = False,
+    seed: int = 0,
+) -> GradCheckResult:
+    """Compare ``backward`` with central differences of ``forward``, in float64.
+
+    Args:
+        forward: ``out, cache = forward(*args)``; ``out`` is one array or one number.
+        backward: ``gradients = backward(dout, cache)``, one gradient or a tuple of them for the
+            leading floating-point arrays of ``args`` in order (None for one left out). A loss's
+            ``backward(cache)``, without ``dout``, will do as well.
+        args: arguments of ``forward``. Floating-point arrays are copied to float64; everything
+            else (integer targets, a stride) goes through as it is.
+        names: names of ``args`` for the messages; read off ``forward``'s signature if None.
+        eps: step of the differences, for arguments of size 1; smaller ones get a smaller step.
+        rtol: how far a gradient may be off, as a fraction of itself.
+        atol: the same as a fraction of the largest gradient of its argument. Rounding of the
+            difference itself is allowed for on top, so that a gradient that is exactly zero in
+            theory and 1e-17 in practice agrees with a difference of 1e-11.
+        max_entries: arguments with more entries than this are checked at a seeded sample, and
+            along random directions that would show an error anywhere else.
+        allow_views: True for functions like flatten whose result is a view of its input.
+        seed: fixes the upstream gradient and the sample.
+
+    Returns:
+        the result: true if all is well; ``print`` it, ``.plot()`` it or ``.raise_if_failed()``.
+
+    Raises:
+        ValueError: no argument is a floating-point array, or ``names`` does not fit.
+    """
+    args = tuple(_as_float64(a) for a in args)
+    names = _names(forward, args, names)
+    if not any(_is_float_array(a) for a in args):
+        raise ValueError(f"gradcheck needs a floating-point array among {list(names)}, got none")
+    rng = np.random.default_rng(seed)
+    pair = _Pair(forward, backward, args, names, rng, allow_views)
+    try:
+        gradients = pair.examine()
+    except _Broken as broken:
+        return GradCheckResult([*pair.problems, str(broken)], [], names=list(names))
+    tolerance = Tolerance(rtol, atol)
+    probe = Probe(pair.value_at, pair.arrays(), pair.dout, eps)
+    reports = [
+        compare(probe, k, names[k], gradient, tolerance, max_entries, rng)
+        for k, gradient in gradients.items()
+    ]
+    return GradCheckResult(pair.problems, reports, probe=probe)
+
+
+class _Broken(Exception):
+    """The pair is so wrong that comparing numbers would make no sense."""
+
+
+class _Pair:
+    """A forward and a backward under examination, with everything they must leave alone."""
+
+    def __init__(
+        self,
+        forward: Callable,
+        backward: Callable,
+        args: tuple,
+        names: Sequence[str],
+        rng: np.random.Generator,
+        allow_views: bool,
+    ) -> None:
+        self.forward, self.backward = forward, backward
+        self.args, self.names = args, names
+        self.rng, self.allow_views = rng, allow_views
+        self.floats = [i for i, a in enumerate(args) if _is_float_array(a)]
+        self.takes_dout = _takes_dout(backward)
+        self.dout: Any = None
+        self.problems: list[str] = []
+
+    def arrays(self) -> dict[int, NDArray]:
+        """The arguments that are differentiated, by position."""
+        return {i: self.args[i] for i in self.floats}
+
+    def value_at(self, arrays: dict[int, NDArray]) -> Any:
+        """``out`` with the floating-point arguments replaced; what the differences call."""
+        args = tuple(_frozen(arrays.get(i, a)) for i, a in enumerate(self.args))
+        return self._run(self.forward, args)[0]
+
+    def examine(self) -> dict[int, NDArray]:
+        """Run every check but the numbers; return the analytic gradients by position."""
+        out, gradients = self._first_call()
+        self._second_call(out, gradients)
+        self._float32_call()
+        return gradients
+
+    def _first_call(self) -> tuple[Any, dict[int, NDArray]]:
+        given = [_copy(a) for a in self.args]
+        out, cache = self._run(self.forward, given)
+        self._unchanged("forward", given, self.args, self.names)
+        _finite("forward", "out", out)
+        self.dout = self._upstream(out)
+        dout = _copy(self.dout)
+        gradients = self._gradients(self._backward(dout, cache))
+        self._unchanged("backward", [*given, dout], [*self.args, self.dout], [*self.names, "dout"])
+        self._views(out, gradients, given, dout)
+        return _copy(out), {i: np.array(g) for i, g in gradients.items()}
+
+    def _second_call(self, out: Any, gradients: dict[int, NDArray]) -> None:
+        """Run forward on other inputs between a forward and its backward, then backward twice."""
+        first, cache = self._run(self.forward, [_frozen(_copy(a)) for a in self.args])
+        others = [0.5 * a + 0.1 if _is_float_array(a) else _copy(a) for a in self.args]
+        self._run(self.forward, [_frozen(np.asarray(a) if _is_array(a) else a) for a in others])
+        if not _same(first, out):
+            self.problems.append("a second call of forward changes the result of the first one")
+        for when in ("after a second forward", "called a second time"):
+            again = self._gradients(self._backward(_frozen(_copy(self.dout)), cache))
+            wrong = [self.names[i] for i, g in gradients.items() if not _same(again[i], g)]
+            if wrong:
+                self.problems.append(
+                    f"backward {when} gives another gradient of {', '.join(wrong)}: "
+                    "something outside this call's cache was used, or the cache was changed"
+                )
+                return
+
+    def _float32_call(self) -> None:
+        args = [a.astype(np.float32) if _is_float_array(a) else _copy(a) for a in self.args]
+        out, cache = self._run(self.forward, [_frozen(a) for a in args])
+        if np.ndim(out) and out.dtype != np.float32:
+            self.problems.append(f"forward of float32 arguments returns {out.dtype}, not float32")
+        dout = self.dout.astype(np.float32)
+        for i, g in self._gradients(self._backward(_frozen(dout), cache)).items():
+            if g.dtype != np.float32:
+                self.problems.append(
+                    f"the gradient of {self.names[i]} is {g.dtype} for float32 arguments"
+                )
+
+    def _run(self, function: Callable, args: Sequence[Any]) -> tuple[Any, Any]:
+        result = _guard_read_only(function, "forward", args)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise _Broken(f"forward must return the pair (out, cache), got {_describe(result)}")
+        return result
+
+    def _backward(self, dout: Any, cache: Any) -> Any:
+        args = (dout, cache) if self.takes_dout else (cache,)
+        return _guard_read_only(self.backward, "backward", args)
+
+    def _upstream(self, out: Any) -> Any:
+        """A random gradient: all ones would hide every error that a sum cancels."""
+        if not self.takes_dout:
+            if np.ndim(out):
+                raise _Broken(f"backward(cache) takes no dout, but out has shape {np.shape(out)}")
+            return np.float64(1)
+        dout = self.rng.standard_normal(np.shape(out))
+        return dout if np.ndim(out) else np.float64(1.5 + abs(dout))
+
+    def _gradients(self, returned: Any) -> dict[int, NDArray]:
+        """Match what backward returned with the leading floating-point arguments."""
+        several = list(returned) if isinstance(returned, tuple | list) else [returned]
+        if any(g is not None for g in several[len(self.floats) :]):
+            raise _Broken(
+                f"backward returns {len(several)} gradients, but forward has only "
+                f"{len(self.floats)} floating-point arrays"
+            )
+        gradients = {
+            i: np.asarray(g) for i, g in zip(self.floats, several, strict=False) if g is not None
+        }
+        for i, g in gradients.items():
+            if g.shape != self.args[i].shape:
+                raise _Broken(
+                    f"the gradient of {self.names[i]} has shape {g.shape}, "
+                    f"{self.names[i]} itself {self.args[i].shape}"
+                )
+            _finite("backward", f"the gradient of {self.names[i]}", g)
+        return gradients
+
+    def _unchanged(
+        self, which: str, after: Sequence[Any], before: Sequence[Any], names: Sequence[str]
+    ) -> None:
+        for name, now, then in zip(names, after, before, strict=True):
+            if _is_array(now) and not _same(now, then):
+                raise _Broken(f"{which} changes its argument {name} in place")
+
+    def _views(self, out: Any, gradients: dict, given: Sequence[Any], dout: Any) -> None:
+        if self.allow_views:
+            return
+        results = {"out": out} | {
+            f"the gradient of {self.names[i]}": g for i, g in gradients.items()
+        }
+        inputs = dict(zip(self.names, given, strict=True)) | {"dout": dout}
+        for what, result in results.items():
+            for name, array in inputs.items():
+                if _overlap(result, array):
+                    self.problems.append(
+                        f"{what} shares memory with {name}: changing one later corrupts the other"
+                    )
+
+
+def _names(forward: Callable, args: tuple, names: Sequence[str] | None) -> Sequence[str]:
+    if names is not None:
+        if len(names) != len(args):
+            raise ValueError(f"names must name all {len(args)} arguments, got {list(names)}")
+        return names
+    try:
+        positional = [
+            p.name
+            for p in inspect.signature(forward).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):  # some built-ins have no signature
+        positional = []
+    return [positional[i] if i < len(positional) else f"argument {i}" for i in range(len(args))]
+
+
+def _takes_dout(backward: Callable) -> bool:
+    """False for a loss's ``backward(cache)``."""
+    try:
+        parameters = inspect.signature(backward).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return True
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) != 1
+
+
+def _guard_read_only(function: Callable, which: str, args: Sequence[Any]) -> Any:
+    """Call ``function``; arrays come in read-only, and writing to them is a finding."""
+    try:
+        return function(*args)
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise _Broken(f"{which} writes into an array it was given ({error})") from error
+        raise
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def _is_float_array(value: Any) -> bool:
+    return _is_array(value) and value.dtype.kind == "f"
+
+
+def _as_float64(value: Any) -> Any:
+    return value.astype(np.float64) if _is_float_array(value) else value
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if _is_array(value) else value
+
+
+def _frozen(value: Any) -> Any:
+    """A read-only view."""
+    if _is_array(value):
+        value = value.view()
+        value.flags.writeable = False
+    return value
+
+
+def _same(a: Any, b: Any) -> bool:
+    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    return _is_array(a) and _is_array(b) and np.may_share_memory(a, b)
+
+
+def _finite(which: str, what: str, value: Any) -> None:
+    bad = np.argwhere(~np.isfinite(np.asarray(value, dtype=np.float64)))
+    if len(bad):
+        where = f" at index {tuple(map(int, bad[0]))}" if np.ndim(value) else ""
+        found = np.asarray(value)[tuple(bad[0])]
+        raise _Broken(f"{which} gives a number that is not finite: {what}{where} is {found}")
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    return f"an array of shape {value.shape}" if _is_array(value) else type(value).__name__

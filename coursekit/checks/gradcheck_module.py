@@ -1,0 +1,89 @@
+"""The gradient check of a whole net: every parameter, and the input, through the loss."""
+
+import copy
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit.checks.gradcheck_result import GradCheckResult
+from coursekit.checks.probe import Probe, Tolerance, compare
+
+
+class Criterion(Protocol):
+    """A loss: ``loss = criterion(logits, targets)``, then ``dlogits = criterion.backward()``."""
+
+    def __call__(self, logits: NDArray, targets: NDArray) -> float:
+        """Mean loss."""
+
+    def backward(self) -> NDArray:
+        """Gradient of the last loss with respect to its logits."""
+
+
+def gradcheck_module(
+    net: Any,
+    x: NDArray,
+    targets: NDArray,
+    criterion: Criterion | None = None,
+    *,
+    eps: float = 1e-5,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    max_entries: int = 20,
+    seed: int = 0,
+) -> GradCheckResult:
+    """Compare the gradients that ``net.backward`` leaves behind with central differences.
+
+    Works on a float64 copy: the net that was given is not changed.
+
+    Args:
+        net: a ``coursekit.nn`` module, or anything with ``named_parameters``, ``zero_grad``, a
+            call and ``backward``.
+        x: a batch of inputs; a handful is enough.
+        targets: (N,) what the criterion compares with; passed through unchanged.
+        criterion: the loss; cross-entropy if None.
+        eps, rtol, atol, seed: as for :func:`gradcheck`.
+        max_entries: entries looked at in each parameter; random directions watch the rest.
+
+    Returns:
+        the result, with parameters under their names ("1.weight") and the input as "x".
+    """
+    net, criterion = copy.deepcopy((net, criterion or _cross_entropy()))
+    parameters = dict(net.named_parameters())
+    for p in parameters.values():
+        p.data = p.data.astype(np.float64)
+    arrays = {name: p.data for name, p in parameters.items()} | {"x": x.astype(np.float64)}
+
+    def loss_at(values: dict[str, NDArray]) -> float:
+        for name, p in parameters.items():
+            p.data = values[name]
+        return criterion(net(values["x"]), targets)
+
+    net.zero_grad()
+    if loss_at(arrays) != loss_at(arrays):
+        problem = "two forward passes differ: switch randomness (dropout) off, or fix its seed"
+        return GradCheckResult([problem], [], names=list(arrays))
+    dx = net.backward(criterion.backward())
+    gradients = {name: p.grad for name, p in parameters.items()} | {"x": dx}
+    problems = [f"no gradient reached {k}" for k, g in gradients.items() if g is None and k != "x"]
+    problems += [
+        f"the gradient of {k} has shape {np.shape(g)}, {k} itself {arrays[k].shape}"
+        for k, g in gradients.items()
+        if g is not None and np.shape(g) != arrays[k].shape
+    ]
+    if problems:
+        return GradCheckResult(problems, [], names=list(arrays))
+    probe = Probe(loss_at, arrays, 1.0, eps)
+    rng = np.random.default_rng(seed)
+    reports = [
+        compare(probe, k, k, np.array(g), Tolerance(rtol, atol), max_entries, rng)
+        for k, g in gradients.items()
+        if g is not None
+    ]
+    return GradCheckResult([], reports, probe=probe)
+
+
+def _cross_entropy() -> Criterion:
+    from coursekit import nn
+
+    return nn.CrossEntropyLoss()

@@ -1,0 +1,222 @@
+"""Running a learner's function on a case, and comparing what came of it."""
+
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit.checks.report import number
+
+if TYPE_CHECKING:
+    from coursekit.checks.exercises import Case, Exercise, Functions
+
+
+class BadReturn(Exception):
+    """What a learner's function returned does not have the parts it should have."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What running functions on a case led to.
+
+    Attributes:
+        results: by name; empty if there are none.
+        problem: a sentence about what went wrong besides the values, or "".
+        kind: the problem in a form to compare outcomes by.
+        side_effect: True if the results are there and something else was damaged.
+        single: True if the inputs were float32.
+    """
+
+    results: dict[str, Any]
+    problem: str = ""
+    kind: str = ""
+    side_effect: bool = False
+    single: bool = False
+
+
+def execute(exercise: "Exercise", functions: "Functions", case: "Case") -> Outcome:
+    """Run functions on fresh inputs of a case; see what became of the inputs, and of the
+    results once the functions are called again."""
+    inputs, before = case.build(), case.build()
+    single = any(array.dtype == np.float32 for _, array in _arrays(inputs))
+    tagged = tuple(map(_tag, exercise.functions, functions))
+    try:
+        live = _quietly(exercise.run, tagged, inputs)
+        results = {name: _snapshot(value) for name, value in live.items()}
+        problem = _damage(inputs, before, live)
+        if not problem and case.has_arrays:
+            _quietly(exercise.run, tagged, _other(case.build()))
+            problem = _overwritten(live, results)
+    except BadReturn as error:
+        return Outcome({}, str(error), str(error))
+    except _Crash as crash:
+        return Outcome({}, crash.sentence(exercise.name), crash.kind())
+    return Outcome(results, problem, problem, bool(problem), single)
+
+
+def _quietly(run: Callable, functions: "Functions", inputs: dict[str, Any]) -> dict[str, Any]:
+    """Hostile inputs make NumPy warn; the check says more than the warning would."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return run(functions, inputs)
+
+
+def _damage(inputs: dict[str, Any], before: dict[str, Any], results: dict[str, Any]) -> str:
+    """An input that comes back changed, or a result that is an input in disguise."""
+    for name, value in inputs.items():
+        if not identical(value, before[name]):
+            return f"its argument {name} comes back changed"
+    for result, value in results.items():
+        for name, array in _arrays(inputs):
+            if not result.startswith("cache") and _overlap(value, array):
+                return f"{result} shares memory with the argument {name}: return a new array"
+    return ""
+
+
+def _other(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Other numbers in arrays of the same shapes."""
+
+    def change(value: Any) -> Any:
+        if isinstance(value, list):
+            return [change(v) for v in value]
+        is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        return np.asarray(1 - value, value.dtype) if is_float else value
+
+    return {name: change(value) for name, value in inputs.items()}
+
+
+def _overwritten(live: dict[str, Any], results: dict[str, Any]) -> str:
+    """Results must survive the next call."""
+    for name, value in live.items():
+        if not identical(value, results[name]):
+            return f"{name} of the first call changes when the function is called again"
+    return ""
+
+
+def agree(exercise: "Exercise", learner: Outcome, animal: Outcome) -> bool:
+    """True if two outcomes of the same case are the same, right or wrong.
+
+    The learner's may hold anything; the animal's is known to hold numbers and arrays.
+    """
+    a, b = learner.results, animal.results
+    if learner.kind != animal.kind or a.keys() != b.keys():
+        return False
+    return all(not mismatch(exercise, name, b[name], a[name], learner.single) for name in b)
+
+
+def mismatch(exercise: "Exercise", name: str, expected: Any, got: Any, single: bool) -> str:
+    """Shape, dtype, then values; a sentence for the first that differs, or ""."""
+    try:
+        found = np.asarray(got)
+    except ValueError:
+        return f"{name} should be an array, got a ragged list"
+    expected = np.asarray(expected)
+    if found.dtype.kind not in "fiub" or found.shape != expected.shape:
+        what = f"an array of shape {expected.shape}" if expected.shape else "one number"
+        return f"{name} should be {what}, got {_describe(got)}"
+    if exercise.keeps_dtype and expected.shape and found.dtype != expected.dtype:
+        return f"{name} should be {expected.dtype} like the inputs, got {found.dtype}"
+    rtol, floor = (1e-3, 1e-6) if single else (exercise.rtol, 1e-24)
+    off = _error(expected, found.astype(np.float64), rtol, floor)
+    if not np.any(off > 1):
+        return ""
+    worst = np.unravel_index(np.argmax(off), off.shape)
+    where = f"[{', '.join(map(str, worst))}]" if worst else ""
+    return f"{name}{where} should be {number(expected[worst])}, got {number(found[worst])}"
+
+
+def _error(expected: NDArray, found: NDArray, rtol: float, floor: float) -> NDArray:
+    """Error of each entry in units of what is allowed; nan agrees with nan alone."""
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(finite.max()) if finite.size else 0.0
+    allowed = rtol * (np.abs(np.nan_to_num(expected)) + 0.01 * scale) + floor
+    with np.errstate(invalid="ignore"):
+        off = np.abs(expected - found) / allowed
+    same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+    return np.where(same, 0.0, np.where(np.isnan(off), np.inf, off))
+
+
+class _Crash(Exception):
+    """An exception in a learner's function, with the function's name."""
+
+    def __init__(self, function: str, error: Exception) -> None:
+        super().__init__(function)
+        self.function, self.error = function, error
+
+    def kind(self) -> str:
+        """What sort of crash it was."""
+        unwritten = isinstance(self.error, NotImplementedError)
+        return "unwritten" if unwritten else f"{type(self.error).__name__}: {self.error}"
+
+    def sentence(self, exercise: str) -> str:
+        """For the learner: what was raised, and in which of their lines."""
+        if isinstance(self.error, NotImplementedError):
+            needed = "" if self.function == exercise else f" ({exercise} needs it)"
+            return f"{self.function}: not implemented yet{needed}"
+        if "read-only" in str(self.error):
+            what = "writes into one of its arguments"
+        else:
+            what = f"raises {type(self.error).__name__}: {self.error}"
+        frames = traceback.extract_tb(self.error.__traceback__)[1:]  # [0] is our own call
+        line = f", in the line: {frames[0].line}" if frames and frames[0].line else ""
+        return f"{self.function} {what}{line}"
+
+
+def _tag(name: str, function: Callable) -> Callable:
+    def call(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except Exception as error:
+            raise _Crash(name, error) from error
+
+    return call
+
+
+def unpack(value: Any, function: str, *names: str) -> dict[str, Any]:
+    """Name the parts of a returned tuple, or raise :class:`BadReturn`."""
+    if not isinstance(value, tuple | list) or len(value) != len(names):
+        raise BadReturn(f"{function} should return ({', '.join(names)}), got {_describe(value)}")
+    return dict(zip(names, value, strict=True))
+
+
+def unpack_list(value: Any, name: str, length: int) -> dict[str, Any]:
+    """Name the entries of a returned list ``name[0]``, ``name[1]`` ..., or raise."""
+    if not isinstance(value, list | tuple) or len(value) != length:
+        raise BadReturn(f"{name} should be a list of {length} arrays, got {_describe(value)}")
+    return {f"{name}[{i}]": entry for i, entry in enumerate(value)}
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _snapshot(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _arrays(inputs: dict[str, Any]) -> Iterator[tuple[str, NDArray]]:
+    for name, value in inputs.items():
+        for array in value if isinstance(value, list) else [value]:
+            if isinstance(array, np.ndarray):
+                yield name, array
+
+
+def identical(a: Any, b: Any) -> bool:
+    """Equal to the last bit, nan included; lists entry by entry."""
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(identical, a, b))
+    if isinstance(a, np.ndarray | np.generic):
+        return a.shape == b.shape and a.tobytes() == np.asarray(b).tobytes()
+    return True
+
+
+def _overlap(a: Any, b: NDArray) -> bool:
+    return isinstance(a, np.ndarray) and np.may_share_memory(a, b)

@@ -1,0 +1,165 @@
+"""Central differences with an eye for rounding, kinks and errors that a sample would miss."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit.checks.gradcheck_result import ArgumentReport
+
+SMALLER = 8.0  # a second, smaller step tells a kink from a wrong gradient
+ROUNDING = 10 * np.finfo(np.float64).eps  # relative error that a forward pass may carry
+
+
+class Tolerance(NamedTuple):
+    """How far apart an analytic and a numeric slope may be."""
+
+    rtol: float
+    atol: float
+
+    def allows(self, a: float, b: float, scale: float, noise: float) -> bool:
+        """True if ``a`` and ``b`` agree, for gradients of size ``scale``."""
+        return abs(a - b) <= self.rtol * max(abs(a), abs(b)) + self.atol * scale + noise
+
+
+class Probe:
+    """Slopes of ``sum(dout * f(arrays))`` along a direction in one of the arrays.
+
+    Args:
+        f: the function, of a dict of arrays; may return one number.
+        arrays: where to differentiate, float64.
+        dout: what the outputs are weighted with.
+        eps: step for arrays of size 1.
+    """
+
+    def __init__(self, f: Callable[[dict], Any], arrays: dict, dout: Any, eps: float) -> None:
+        self.f, self.arrays, self.dout, self.eps = f, arrays, dout, eps
+        self.out = np.array(f(arrays), dtype=np.float64)
+        self._size = float(np.sum(np.abs(dout * self.out)))
+
+    def step(self, k: Any) -> float:
+        """The step that suits array ``k``: smaller numbers need smaller steps."""
+        a = self.arrays[k]
+        rms = float(np.sqrt(np.mean(a * a))) if a.any() else 1.0
+        return self.eps * min(max(rms, 1e-2), 1.0)
+
+    def noise(self, h: float) -> float:
+        """Slope that rounding alone can make."""
+        return ROUNDING * self._size / h
+
+    def slopes(self, k: Any, where: NDArray, signs: NDArray, h: float) -> tuple[float, float]:
+        """Slope to the left and to the right along the unit vector ``signs`` at flat ``where``."""
+        here = self.arrays[k].reshape(-1)[where]
+        unit = h / np.sqrt(len(where))
+        left, right = here - unit * signs, here + unit * signs
+        # What was really stepped, after rounding, as a multiple of the unit vector:
+        back = float(np.dot(here - left, signs)) / np.sqrt(len(where))
+        ahead = float(np.dot(right - here, signs)) / np.sqrt(len(where))
+        return -self._rise(k, where, left) / back, self._rise(k, where, right) / ahead
+
+    def central(self, k: Any, where: NDArray, signs: NDArray, h: float) -> float:
+        """Central difference along the unit vector."""
+        left, right = self.slopes(k, where, signs, h)
+        return (left + right) / 2
+
+    def _rise(self, k: Any, where: NDArray, values: NDArray) -> float:
+        moved = self.arrays[k].copy()
+        moved.reshape(-1)[where] = values
+        out = np.asarray(self.f({**self.arrays, k: moved}), dtype=np.float64)
+        return float(np.sum(self.dout * (out - self.out)))
+
+
+def compare(
+    probe: Probe,
+    k: Any,
+    name: str,
+    analytic: NDArray,
+    tolerance: Tolerance,
+    max_entries: int,
+    rng: np.random.Generator,
+) -> ArgumentReport:
+    """Check ``analytic``, the gradient of array ``k``, entry by entry."""
+    flat = np.asarray(analytic, dtype=np.float64).reshape(-1)
+    report = ArgumentReport(name, k, np.shape(analytic), flat)
+    if not flat.size:
+        return report
+    h = probe.step(k)
+    chosen = _sample(flat.size, max_entries, rng)
+    differences = {int(i): probe.central(k, *_entry(i), h) for i in chosen}
+    report.scale = max(*map(abs, differences.values()), float(np.max(np.abs(flat))), 0.0)
+    if report.scale <= probe.noise(h):
+        report.structural_zero = True
+    if len(chosen) < flat.size:
+        suspect = _suspect(probe, k, flat, report.scale, tolerance, rng)
+        if suspect is not None and suspect not in differences:
+            differences[suspect] = probe.central(k, *_entry(suspect), h)
+    for i, numeric in differences.items():
+        verdict, best = _judge(probe, k, i, flat[i], numeric, report.scale, tolerance)
+        report.add(i, best, verdict)
+    return report
+
+
+def _judge(
+    probe: Probe, k: Any, i: int, a: float, numeric: float, scale: float, tolerance: Tolerance
+) -> tuple[str, float]:
+    """Return ("right" | "kink" | "wrong", best numeric slope) for one entry."""
+    h = probe.step(k)
+    if tolerance.allows(a, numeric, scale, probe.noise(h)):
+        return "right", numeric
+    near = h / SMALLER
+    noise = probe.noise(near)
+    left, right = probe.slopes(k, *_entry(i), h)
+    near_left, near_right = probe.slopes(k, *_entry(i), near)
+    closer = (near_left + near_right) / 2
+    if tolerance.allows(a, closer, scale, noise):
+        return "right", closer  # a kink, or strong curvature, inside the first step only
+    # A smooth function has one slope: the same at both steps, and its one-sided slopes close
+    # in on each other as fast as the step shrinks. At a kink one of the two fails.
+    if not tolerance.allows(numeric, closer, scale, noise):
+        return "kink", closer
+    gap, near_gap = abs(right - left), abs(near_right - near_left)
+    if near_gap > gap / 2 and not tolerance.allows(near_right, near_left, scale, 2 * noise):
+        return "kink", closer
+    return "wrong", numeric
+
+
+def _suspect(
+    probe: Probe,
+    k: Any,
+    flat: NDArray,
+    scale: float,
+    tolerance: Tolerance,
+    rng: np.random.Generator,
+) -> int | None:
+    """Find an entry that is probably wrong by halving a random direction, or None.
+
+    Costs two forward passes if all is well and two per halving if not, for any size.
+    """
+    signs = rng.choice([-1.0, 1.0], flat.size)
+    h = probe.step(k)
+
+    def fits(where: NDArray) -> bool:
+        predicted = float(np.dot(flat[where], signs[where])) / np.sqrt(len(where))
+        numeric = probe.central(k, where, signs[where], h)
+        return tolerance.allows(predicted, numeric, scale, probe.noise(h))
+
+    where = rng.permutation(flat.size)
+    if fits(where):
+        return None
+    while len(where) > 1:
+        first, second = np.array_split(where, 2)
+        where = second if fits(first) else first
+    return int(where[0])
+
+
+def _entry(i: int) -> tuple[NDArray, NDArray]:
+    return np.array([i]), np.ones(1)
+
+
+def _sample(size: int, max_entries: int, rng: np.random.Generator) -> NDArray:
+    """All entries if they are few, else a random sample with the first and the last entry."""
+    if size <= max_entries:
+        return np.arange(size)
+    inside = 1 + rng.choice(size - 2, max(max_entries - 2, 0), replace=False)
+    return np.concatenate([[0], np.sort(inside), [size - 1]])

@@ -1,0 +1,29 @@
+"""How a check speaks: one constant line when it passes, one short block when it does not."""
+
+import sys
+
+
+class CheckFailed(AssertionError):
+    """A check did not pass. Jupyter shows the message alone, without a page of traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of the traceback (its hook, hence the name)."""
+        return str(self).splitlines()
+
+
+class ExerciseError(CheckFailed):
+    """An exercise's function is missing, crashes, or computes something else."""
+
+
+def say(line: str) -> None:
+    """Print ``line``; a console that cannot show ✓ and ✗ gets OK and FAILED instead."""
+    try:
+        line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        line = line.replace("✓", "OK").replace("✗", "FAILED").encode("ascii", "replace").decode()
+    print(line)
+
+
+def number(value: float) -> str:
+    """A number as a reader wants it: six digits, and an honest nan or inf."""
+    return f"{float(value):.6g}"
