@@ -1,0 +1,96 @@
+"""Show a figure in a notebook: with a text for those who cannot see it, in reproducible bytes.
+
+The alt text goes to two places. In the output's metadata, where web pages made from the notebook
+read it; and as the output's plain text, which readers without pictures get, and which
+``pytest --nbval`` compares (it does not compare pictures), so that a missing figure is noticed.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+DPI = 100
+_STILL: Any = object()  # "no live figure wanted", which None cannot say: None opens one
+
+
+@dataclass(frozen=True)
+class LiveFigure:
+    """The place of a live figure in the page, as `show` hands it out; give it back to update."""
+
+    alt: str
+    display: Any
+
+
+def show(
+    fig: Figure,
+    alt: str,
+    *,
+    update: LiveFigure | None = _STILL,
+    format: Literal["png", "jpeg"] = "png",
+) -> LiveFigure | None:
+    """Display `fig` with the alt text `alt`, then close it.
+
+    Without `update` this is one still picture and nothing is returned. For a live plot write
+    ``handle = show(fig, alt, update=handle)`` in the loop, with ``handle = None`` before it: the
+    first call puts the picture on the page, the later ones replace it, and the stored notebook
+    holds the last. All of them need the same `alt`, so it states what the finished plot shows.
+
+    Parameters
+    ----------
+    fig : the figure; closed afterwards, so that Jupyter does not show it a second time.
+    alt : one or two sentences that state the finding, not "a plot of the loss".
+    format : "png", or "jpeg" for sheets of many photographs, where it needs a third of the bytes.
+
+    Raises
+    ------
+    TypeError : `fig` is not a figure.
+    ValueError : `alt` is empty, or differs from the alt text of the live figure in `update`.
+
+    Outside Jupyter (a script, a test) it prints the alt text where the picture would be.
+    """
+    if not isinstance(fig, Figure):
+        raise TypeError(f"show: fig must be a matplotlib Figure, got {type(fig).__name__}")
+    alt = " ".join(alt.split())
+    if not alt:
+        raise ValueError("show: alt is empty; say in a sentence what the figure shows")
+    if isinstance(update, LiveFigure) and update.alt != alt:
+        raise ValueError(
+            "show: a live figure keeps one alt text, "
+            f"it began with {update.alt!r} and now came {alt!r}"
+        )
+    # Close first: a closed figure can still be drawn, and a drawing error leaves none behind.
+    plt.close(fig)
+    mime = f"image/{format}"
+    data = {mime: _encode(fig, format), "text/plain": f"[figure] {alt}"}
+    return _display(data, {mime: {"alt": alt}}, alt, update)
+
+
+def _encode(fig: Figure, format: str) -> str:
+    """Picture as base64; no software version or date inside, so equal figures are equal bytes."""
+    buffer = io.BytesIO()
+    extra = {"metadata": {"Software": None}} if format == "png" else {"pil_kwargs": {"quality": 85}}
+    fig.savefig(buffer, format=format, dpi=DPI, bbox_inches="tight", **extra)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _display(data: dict, metadata: dict, alt: str, update: LiveFigure | None) -> LiveFigure | None:
+    from IPython.core.interactiveshell import InteractiveShell  # slow, and a script needs none
+    from IPython.display import display
+
+    if not InteractiveShell.initialized():
+        if not isinstance(update, LiveFigure):  # one line a picture, not one an update
+            print(data["text/plain"])
+        return None if update is _STILL else LiveFigure(alt, None)
+    if update is _STILL:
+        display(data, metadata=metadata, raw=True)
+        return None
+    if update is None:
+        handle = display(data, metadata=metadata, raw=True, display_id=True)
+        return LiveFigure(alt, handle)
+    if update.display is not None:
+        update.display.update(data, metadata=metadata, raw=True)
+    return update

@@ -1,0 +1,228 @@
+"""A lesson's source, and the two notebooks it stands for before anything is run.
+
+The conventions of a lesson are told at the top of build.py.
+"""
+
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_SOLUTION = re.compile(
+    r"^(?P<indent>[ \t]*)### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+_HEADER_WORDS = ("difficulty", "importance", "minutes")
+_SETUP = """\
+# Run this cell first. Where the course package is missing, as in Colab, it installs it.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("coursekit") is None:
+    package = "git+{url}"
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", package])
+
+from coursekit import plots
+
+plots.use_style()"""
+
+
+class LessonError(Exception):
+    """A lesson that breaks a convention or cannot be built; the message says where and how."""
+
+
+def repository_url() -> str:
+    """Return the repository's public address, which stands in pyproject.toml and nowhere else."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        return tomllib.load(file)["project"]["urls"]["Repository"].removesuffix("/")
+
+
+def badge(folder: str, name: str) -> str:
+    """Return the markdown that opens `folder`/`name`.ipynb in Colab."""
+    path = (
+        repository_url().removeprefix("https://github.com/") + f"/blob/main/{folder}/{name}.ipynb"
+    )
+    image = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open in Colab]({image})](https://colab.research.google.com/github/{path})"
+
+
+def tags_of(cell: NotebookNode, kind: str) -> list[str]:
+    """Return the names in a cell's tags ``kind:NAME``."""
+    tags = cell.metadata.get("tags", [])
+    return [tag.partition(":")[2] for tag in tags if tag.startswith(f"{kind}:")]
+
+
+def read_lesson(path: Path) -> NotebookNode:
+    """Read `path` and check that its exercises keep to the conventions.
+
+    Returns the lesson as a notebook with solution markers, stable cell ids and no outputs.
+
+    Raises
+    ------
+    LessonError : the file is missing, or breaks a convention.
+    """
+    if not path.is_file():
+        raise LessonError(f"there is no lesson {path}")
+    lesson = jupytext.read(path, fmt="py:percent")
+    lesson.nbformat, lesson.nbformat_minor = 4, 5
+    lesson.metadata = nbformat.from_dict(METADATA)
+    for cell in lesson.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    _set_ids(lesson)
+    _check_exercises(lesson, path.name)
+    return lesson
+
+
+def solved_notebook(lesson: NotebookNode, name: str) -> NotebookNode:
+    """Return the notebook with the solutions in place and no trace of their markers."""
+    return _derive(lesson, "notebooks", name, lambda source, exercise: without_markers(source))
+
+
+def exercise_notebook(lesson: NotebookNode, solved: NotebookNode, name: str) -> NotebookNode:
+    """Return the learner's notebook: stubs, a folded solution below each check, `solved`'s outputs.
+
+    The outputs stay because they are what a learner should see, and `pytest --nbval` compares them.
+    """
+    notebook = _derive(lesson, "exercises", name, stub)
+    outputs = {cell.id: cell for cell in solved.cells if cell.cell_type == "code"}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = outputs[cell.id].outputs
+            cell.execution_count = outputs[cell.id].execution_count
+    folds = {exercise: _solution_fold(cell, exercise) for cell, exercise in _solutions(lesson)}
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        # The hints come right after the check (see _check_exercises), the solution after them.
+        before = cells[-2] if len(cells) > 1 else cell
+        cells += [folds[exercise] for exercise in tags_of(before, "exercise")]
+    notebook.cells = cells
+    return notebook
+
+
+def without_markers(source: str) -> str:
+    """Return `source` with the solution and without the lines that mark it."""
+    return _SOLUTION.sub(lambda region: region["body"], source).rstrip("\n")
+
+
+def stub(source: str, exercise: str) -> str:
+    """Return `source` with each solution replaced by an error that says what is to be written."""
+
+    def todo(region: re.Match) -> str:
+        return f'{region["indent"]}raise NotImplementedError("{exercise}: your code goes here")\n'
+
+    return _SOLUTION.sub(todo, source).rstrip("\n")
+
+
+def _solutions(lesson: NotebookNode) -> list[tuple[NotebookNode, str]]:
+    """Return each cell that holds a solution, with the name of its exercise."""
+    pairs = pairwise(lesson.cells)
+    return [(cell, name) for cell, check in pairs for name in tags_of(check, "exercise")]
+
+
+def _derive(lesson: NotebookNode, folder: str, name: str, code) -> NotebookNode:
+    """Copy the lesson for `folder`: markdown and set-up filled in, `code` applied to solutions."""
+    exercises = {cell.id: exercise for cell, exercise in _solutions(lesson)}
+    cells = []
+    for cell in lesson.cells:
+        cell = nbformat.from_dict(cell)
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace("{{badge}}", badge(folder, name))
+        elif cell.source.strip() == "# {{setup}}":
+            cell.source = _SETUP.format(url=repository_url())
+        elif cell.id in exercises:
+            cell.source = code(cell.source, exercises[cell.id])
+        cells.append(cell)
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(METADATA))
+    notebook.nbformat_minor = 5
+    return notebook
+
+
+def _solution_fold(cell: NotebookNode, exercise: str) -> NotebookNode:
+    code = without_markers(cell.source)
+    text = f"<details><summary>Solution</summary>\n\n```python\n{code}\n```\n\n</details>"
+    return nbformat.v4.new_markdown_cell(text, id=f"solution-{_slug(exercise)}")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].strip("-")
+
+
+def _set_ids(lesson: NotebookNode) -> None:
+    """Name each cell after its exercise, heading or first line: an edit elsewhere changes no id."""
+    seen: dict[str, int] = {}
+    hinted: list[str] = []
+    for cell in lesson.cells:
+        checked = tags_of(cell, "exercise")
+        first = next((line for line in cell.source.splitlines() if line.strip()), "")
+        if checked or hinted:
+            words = " ".join(["check", *checked] if checked else ["hint", *hinted])
+        else:
+            words = re.sub(r"<[^>]+>|[{}]", " ", first)
+        slug = _slug(words) or cell.cell_type
+        seen[slug] = seen.get(slug, 0) + 1
+        cell.id = slug if seen[slug] == 1 else f"{slug}-{seen[slug]}"
+        hinted = checked  # the hints come right after the check
+
+
+def _check_exercises(lesson: NotebookNode, file: str) -> None:
+    """Raise LessonError for the first exercise, tag or marker that breaks a convention."""
+    names: list[str] = []
+    for number, cell in enumerate(lesson.cells):
+
+        def require(met: bool, what: str, cell: NotebookNode = cell) -> None:
+            if not met:
+                raise LessonError(f"{file}: cell {cell.id!r}: {what}")
+
+        regions = list(_SOLUTION.finditer(cell.source))
+        markers = len(re.findall(r"###\s*(?:BEGIN|END)\s*SOLUTION", cell.source))
+        require(markers == 2 * len(regions), "solution markers do not come in pairs")
+        require(
+            all(region["indent"] for region in regions),
+            "a solution stands outside any function; the learner's cell must run before it is "
+            "solved, so put it into a function",
+        )
+        here = tags_of(cell, "exercise")
+        for name in tags_of(cell, "needs"):
+            require(name in names, f"needs:{name} names no exercise before it")
+            require(not here, "a check must fail by itself, so it cannot carry a needs: tag")
+        if regions:
+            after = lesson.cells[number + 1 : number + 2]
+            require(
+                bool(after) and len(tags_of(after[0], "exercise")) == 1,
+                "the cell after a solution must be its check, with one tag exercise:NAME",
+            )
+        if here:
+            _check_anatomy(lesson.cells, number, require)
+            require(here[0] not in names, f"a second exercise is called {here[0]!r}")
+            names += here
+
+
+def _check_anatomy(cells: list[NotebookNode], number: int, require) -> None:
+    """The cells around a check: heading, solution, (check), hints."""
+    before = cells[max(0, number - 2) : number]
+    require(
+        len(before) == 2 and bool(_SOLUTION.search(before[1].source)),
+        "the cell before a check must hold the solution",
+    )
+    heading = before[0].source.lower()
+    require(
+        before[0].cell_type == "markdown" and all(word in heading for word in _HEADER_WORDS),
+        "the exercise's text, right before its code, must give " + ", ".join(_HEADER_WORDS),
+    )
+    after = cells[number + 1 : number + 2]
+    require(
+        bool(after) and after[0].source.lstrip().startswith("<details><summary>Hint"),
+        "after a check come its hints, a cell that begins with <details><summary>Hint",
+    )

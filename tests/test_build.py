@@ -1,0 +1,224 @@
+"""The notebook builder: two notebooks from one lesson, in equal bytes, or one clear error."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import sources
+
+import build
+
+TESTS = Path(__file__).resolve().parent
+EXERCISE = """\
+# %% [markdown]
+# # A title
+#
+# ## Exercise: one
+# Difficulty 1/5 · importance 1/5 · 1 minutes
+# %%
+def one():
+    ### BEGIN SOLUTION
+    return 1
+    ### END SOLUTION
+# %% tags=["exercise:one"]
+assert one() == 1
+# %% [markdown]
+# <details><summary>Hint</summary></details>
+"""
+
+
+def read(path):
+    """The stored notebook, and its cells by id."""
+    notebook = nbformat.read(path, as_version=4)
+    return notebook, {cell.id: cell for cell in notebook.cells}
+
+
+def lesson(tmp_path, text):
+    """Write a lesson; return its path."""
+    path = tmp_path / "01_lesson.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_solved_notebook_has_solutions_and_no_markers(sample):
+    text = (sample / "notebooks" / "sample_lesson.ipynb").read_text(encoding="utf-8")
+    _, cells = read(sample / "notebooks" / "sample_lesson.ipynb")
+    assert cells["def-double-x"].source.endswith('"""Return 2 * x."""\n    return 2 * x')
+    assert "SOLUTION" not in text and "Solution" not in text and "{{" not in text
+
+
+def test_exercises_have_stubs_and_a_folded_solution_after_the_hint(sample):
+    notebook, cells = read(sample / "exercises" / "sample_lesson.ipynb")
+    assert cells["def-double-x"].source == (
+        'def double(x):\n    """Return 2 * x."""\n'
+        '    raise NotImplementedError("double: your code goes here")'
+    )
+    # What follows the solution's lines in the function is the learner's to keep.
+    assert cells["def-square-x"].source.endswith('goes here")\n    return result')
+    order = [cell.id for cell in notebook.cells]
+    at = order.index("check-double")
+    assert order[at - 1] == "def-double-x" and order[at + 2] == "solution-double"
+    assert notebook.cells[at + 1].source.startswith("<details><summary>Hint")
+    assert "```python\ndef double(x):" in cells["solution-double"].source
+    assert order.count("solution-double") == order.count("solution-square") == 1
+
+
+def test_exercises_keep_every_output_and_id_of_the_solved_notebook(sample):
+    _, solved = read(sample / "notebooks" / "sample_lesson.ipynb")
+    _, exercises = read(sample / "exercises" / "sample_lesson.ipynb")
+    assert exercises.keys() - solved.keys() == {"solution-double", "solution-square"}
+    for name, cell in solved.items():
+        if cell.cell_type == "code":
+            assert exercises[name].outputs == cell.outputs
+            assert exercises[name].execution_count == cell.execution_count
+    assert solved["check-double"].outputs[0].text == "double: all good\n"
+
+
+def test_badge_and_setup_come_from_the_project_url(sample):
+    url = sources.repository_url()
+    for folder in ("notebooks", "exercises"):
+        notebook, _ = read(sample / folder / "sample_lesson.ipynb")
+        address = f"{url.removeprefix('https://github.com/')}/blob/main/{folder}/sample_lesson"
+        assert address in notebook.cells[0].source
+        setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        assert f'"git+{url}"' in setup.source
+
+
+def test_nothing_of_the_run_is_left_in_the_metadata(sample):
+    notebook, cells = read(sample / "notebooks" / "sample_lesson.ipynb")
+    assert notebook.metadata == sources.METADATA
+    assert {key for cell in cells.values() for key in cell.metadata} == {"tags"}
+    counts = [c.execution_count for c in notebook.cells if c.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_live_figure_is_stored_once_with_its_last_picture(sample):
+    _, cells = read(sample / "notebooks" / "sample_lesson.ipynb")
+    (output,) = cells["live-none"].outputs
+    assert output.data["text/plain"] == "[figure] A line that became longer."
+    assert "image/png" in output.data
+
+
+def test_executing_again_gives_the_same_bytes(sample):
+    stored = sample / "notebooks" / "sample_lesson.ipynb"
+    files = build.build(TESTS / "sample_lesson.py", sample, run=True)
+    # The sample prints the time on purpose; nothing else may differ.
+    clock = re.compile(r"epoch: [\d.]+")
+    assert clock.sub("", files[stored]) == clock.sub("", stored.read_text(encoding="utf-8"))
+
+
+def test_check_passes_on_what_was_built_and_names_what_changed(sample, tmp_path, capsys):
+    arguments = ["sample_lesson", "--lessons", str(TESTS), "--check", "--out"]
+    assert build.main([*arguments, str(sample)]) == 0
+    for folder in ("notebooks", "exercises"):
+        out = tmp_path / folder
+        for name in ("notebooks", "exercises"):
+            text = (sample / name / "sample_lesson.ipynb").read_text(encoding="utf-8")
+            if name == folder:
+                text = text.replace("Add it to itself.", "Look it up.")
+            build.write(out / name / "sample_lesson.ipynb", text)
+        assert build.main([*arguments, str(out)]) == 1
+        error = capsys.readouterr().err
+        assert f"{folder}/sample_lesson.ipynb is not what" in error.replace("\\", "/")
+        assert "first at cell 'hint-double'" in error
+    (tmp_path / "notebooks" / "exercises" / "sample_lesson.ipynb").unlink()
+    assert build.main([*arguments, str(tmp_path / "notebooks")]) == 1
+    assert "is missing" in capsys.readouterr().err
+
+
+def test_no_execute_takes_new_text_and_refuses_new_code(sample, tmp_path, capsys):
+    text = (TESTS / "sample_lesson.py").read_text(encoding="utf-8")
+    for name in ("notebooks", "exercises"):
+        file = f"{name}/sample_lesson.ipynb"
+        build.write(tmp_path / file, (sample / file).read_text(encoding="utf-8"))
+    source = tmp_path / "sample_lesson.py"
+    arguments = ["sample_lesson", "--no-execute", "--lessons", str(tmp_path)]
+    source.write_text(text.replace("Add it to itself.", "Look it up."), encoding="utf-8")
+    assert build.main([*arguments, "--out", str(tmp_path)]) == 0
+    stored = (tmp_path / "exercises" / "sample_lesson.ipynb").read_text(encoding="utf-8")
+    assert "Look it up." in stored and "double: all good" in stored
+    source.write_text(text.replace('double", double, 3, 6', 'double", double, 4, 8'), "utf-8")
+    assert build.main([*arguments, "--out", str(tmp_path)]) == 1
+    assert "the code or the tags of cell 'check-double' changed" in capsys.readouterr().err
+    assert (tmp_path / "exercises" / "sample_lesson.ipynb").read_text("utf-8") == stored
+
+
+def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, capsys):
+    lesson(tmp_path, "# %% [markdown]\n# # T\n# %%\n1 / 0\n")
+    arguments = ["--lessons", str(tmp_path), "--out", str(tmp_path / "out"), "--allow-bundled"]
+    assert build.main(arguments) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.ipynb*"))
+
+
+def test_bundled_outputs_are_refused(tmp_path, monkeypatch, capsys):
+    data = pytest.importorskip("coursekit.data")
+    monkeypatch.setattr(data, "load", lambda: type("Dataset", (), {"name": "bundled"}))
+    monkeypatch.setenv("COURSEKIT_DATA", "auto")
+    lesson(tmp_path, "# %% [markdown]\n# # T\n")
+    assert build.main(["--lessons", str(tmp_path), "--out", str(tmp_path)]) == 1
+    assert "COURSEKIT_DATA=auto gives the bundled set" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.ipynb"))
+
+
+def test_html_pages_keep_the_alt_texts(sample, tmp_path):
+    pytest.importorskip("nbconvert")
+    path = sample / "notebooks" / "sample_lesson.ipynb"
+    build.write_html(path, path.read_text(encoding="utf-8"), tmp_path)
+    page = (tmp_path / "notebooks" / "sample_lesson.html").read_text(encoding="utf-8")
+    assert 'alt="A parabola: the growth grows."' in page
+    assert "No description" not in page
+
+
+def test_ids_do_not_move_when_another_cell_changes(tmp_path):
+    before = sources.read_lesson(lesson(tmp_path, EXERCISE))
+    more = EXERCISE + "# %%\nprint(2)\n# %%\nprint(2)\n"
+    after = sources.read_lesson(lesson(tmp_path, more.replace("# # A", "# # Quite another")))
+    assert [cell.id for cell in before.cells[1:]] == [cell.id for cell in after.cells[1:4]]
+    assert [cell.id for cell in after.cells[4:]] == ["print-2", "print-2-2"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    ### END SOLUTION\n", "", "do not come in pairs"),
+        ("### END SOLUTION", "### END SOLUTIONS", "do not come in pairs"),
+        ("def one():\n    ### BEGIN", "### BEGIN", "outside any function"),
+        ('tags=["exercise:one"]', "", "must be its check"),
+        ("# %% tags", "# %%\nprint(1)\n# %% tags", "must be its check"),
+        ("    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION", "    return 1", "must hold"),
+        ("Difficulty", "Effort", "must give difficulty, importance, minutes"),
+        ("<summary>Hint", "<summary>Tip", "come its hints"),
+        ('"exercise:one"', '"exercise:one", "needs:one"', "names no exercise before"),
+        ("# <details>", '# x\n# %% tags=["needs:two"]\nprint(2)', "come its hints"),
+    ],
+)
+def test_broken_conventions_are_named(tmp_path, old, new, message):
+    assert old in EXERCISE
+    with pytest.raises(sources.LessonError, match=message):
+        sources.read_lesson(lesson(tmp_path, EXERCISE.replace(old, new, 1)))
+
+
+def test_names_come_once_and_checks_need_nobody(tmp_path):
+    again = EXERCISE.replace("# # A title\n#\n", "")
+    with pytest.raises(sources.LessonError, match="a second exercise is called 'one'"):
+        sources.read_lesson(lesson(tmp_path, EXERCISE + again))
+    two = again.replace('"exercise:one"', '"exercise:two", "needs:one"')
+    with pytest.raises(sources.LessonError, match="a check must fail by itself"):
+        sources.read_lesson(lesson(tmp_path, EXERCISE + two))
+    with pytest.raises(sources.LessonError, match="needs:two names no exercise"):
+        sources.read_lesson(lesson(tmp_path, EXERCISE + '# %% tags=["needs:two"]\nprint(2)\n'))
+
+
+def test_missing_lesson_is_named(tmp_path, capsys):
+    assert build.main(["nowhere", "--check", "--lessons", str(tmp_path)]) == 1
+    assert "there is no lesson" in capsys.readouterr().err
+
+
+def test_files_are_in_the_notebook_format(sample):
+    for folder in ("notebooks", "exercises"):
+        text = (sample / folder / "sample_lesson.ipynb").read_text(encoding="utf-8")
+        nbformat.validate(json.loads(text))
+        assert text.endswith("}\n")
