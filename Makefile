@@ -1,0 +1,81 @@
+# The two commands you need:    make lab     JupyterLab on the first lesson
+#                               make test    all tests, notebooks included
+# Both make .venv and install into it first, and again only when what is installed changes.
+
+# The Pythons to try, best first; name one to decide yourself: make lab PYTHON=python3.12
+PYTHON = python3 python3.13 python3.12 python3.11 python
+VENV = .venv
+PY = $(VENV)/bin/python
+
+TEST_EXTRAS = torch,lab,test
+LESSON = notebooks/01_fc_nets.ipynb
+LAB_FLAGS =
+TEST_FLAGS =
+
+SOURCES = pyproject.toml setup.py coursekit/kernels/_cython.pyx coursekit/kernels/_simd.h
+
+.PHONY: help lab test notebooks bench lint types clean
+
+help:
+	@echo 'make lab        JupyterLab on the first lesson (LESSON=..., LAB_FLAGS=...)'
+	@echo 'make test       every test, and every notebook run again (TEST_FLAGS=...)'
+	@echo 'make notebooks  build notebooks/ and exercises/ from lessons/'
+	@echo 'make bench      run every benchmark; results go to benchmarks/results/'
+	@echo 'make lint       ruff;  make types: mypy;  make clean: remove all that was built'
+
+lab: $(VENV)/.lab
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(LESSON) $(LAB_FLAGS)
+
+test: $(VENV)/.test
+	$(PY) -m pytest --nbval $(TEST_FLAGS)
+
+notebooks: $(VENV)/.test
+	$(PY) lessons/build.py
+
+bench: $(VENV)/.test
+	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do \
+		echo "== $$script"; $(PY) $$script; \
+	done
+
+lint: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(VENV)/.dev
+	$(PY) -m mypy
+
+clean:
+	rm -rf $(VENV) build dist coursekit.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	rm -f coursekit/kernels/_cython*.so coursekit/kernels/_cython*.pyd
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is a file that is newer than all that was installed.
+$(VENV)/.lab: $(PY) $(SOURCES)
+	$(PY) -m pip install -e '.[lab]'
+	@touch $@
+
+$(VENV)/.test: $(PY) $(SOURCES)
+	$(PY) -m pip install -e '.[$(TEST_EXTRAS)]'
+	@touch $@
+
+$(VENV)/.dev: $(PY) $(SOURCES)
+	$(PY) -m pip install -e '.[dev]'
+	@touch $@
+
+$(PY):
+	@for python in $(PYTHON); do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+		then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo 'No Python 3.11 or newer among: $(PYTHON).' >&2; \
+		echo 'Install one, or name it: make lab PYTHON=/path/to/python3' >&2; \
+		exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$found cannot make virtual environments." >&2; \
+		echo 'On Debian and Ubuntu: sudo apt install python3-venv' >&2; \
+		exit 1; \
+	fi; \
+	echo "$(VENV) with $$($$found --version)"; \
+	$$found -m venv --clear $(VENV)
