@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from coursekit import checks, data, nn, optim, training
+from coursekit import checks, data, nn, optim, plots, training
 from coursekit import functional as F
 from coursekit.checks import check, expect
 
@@ -380,7 +380,9 @@ plots.show(
 
 # %%
 expect("linear accuracy on the spiral", (nets["linear"](spiral).argmax(1) == arm).mean(), 0.4, 0.65)
-expect("two-layer accuracy on the spiral", (nets["two layers"](spiral).argmax(1) == arm).mean(), 0.95)
+expect(
+    "two-layer accuracy on the spiral", (nets["two layers"](spiral).argmax(1) == arm).mean(), 0.95
+)
 
 # %% [markdown]
 # The picture shows that two layers *can* bend. It does not show that they will find the right bend
@@ -674,7 +676,9 @@ loss = criterion(net(tiny_x), tiny_y)
 net.backward(criterion.backward())
 your_loss, your_dweights, _ = mlp_loss(tiny_x, tiny_y, weights, biases)
 expect("difference of the losses", abs(loss - your_loss), high=1e-12)
-expect("difference of the gradients", np.abs(net[1].weight.grad - your_dweights[0]).max(), high=1e-12)
+expect(
+    "difference of the gradients", np.abs(net[1].weight.grad - your_dweights[0]).max(), high=1e-12
+)
 
 # %%
 net = nn.mlp([3072, 512, 512, 10])
@@ -1243,7 +1247,9 @@ pd.DataFrame(by_schedule).agg(["mean", "std"]).T.round(3)
 
 # %%
 annealed = max(values.mean() for name, values in by_schedule.items() if name != "constant")
-expect("gain of the best schedule over a constant rate", annealed - by_schedule["constant"].mean(), 0)
+expect(
+    "gain of the best schedule over a constant rate", annealed - by_schedule["constant"].mean(), 0
+)
 
 # %% [markdown]
 # ### Inside the net
@@ -1376,10 +1382,16 @@ for name, decay, callbacks in [
     _ = train(net, scarce, epochs // 2, optimizer, callbacks=callbacks)
     weights = np.abs(net[1].weight.data)
     near_zero[name] = float((weights < 0.05 * weights.max()).mean())
-pd.Series(near_zero, name="share of first-layer weights below 5 % of the largest").to_frame().round(2)
+pd.Series(near_zero, name="share of first-layer weights below 5 % of the largest").to_frame().round(
+    2
+)
 
 # %%
-expect("share of small weights with L1 minus that without", near_zero["L1"] - near_zero["no penalty"], 0.1)
+expect(
+    "share of small weights with L1 minus that without",
+    near_zero["L1"] - near_zero["no penalty"],
+    0.1,
+)
 
 # %% [markdown]
 # ### More pictures for free
@@ -1395,9 +1407,7 @@ augment = Compose([RandomHorizontalFlip(), RandomCrop(padding=3)])
 rng = np.random.default_rng(4)
 horse, car = (int(np.flatnonzero(ds.train.labels == c)[2]) for c in (7, 1))
 same = np.repeat(ds.train.images[[horse, car]], 9, axis=0)
-variants = np.concatenate(
-    [[same[0]], augment(same[:9], rng), [same[9]], augment(same[9:], rng)]
-)
+variants = np.concatenate([[same[0]], augment(same[:9], rng), [same[9]], augment(same[9:], rng)])
 fig = plots.image_grid(variants, columns=10, row_labels=["original, then variants", ""])
 plots.show(
     fig,
@@ -1428,11 +1438,17 @@ by_augment = {
 }
 
 # %% tags=["nbval-ignore-output"]
-pd.DataFrame({name: v.mean(axis=0) for name, v in by_augment.items()}, index=["train", "val"]).T.round(3)
+pd.DataFrame(
+    {name: v.mean(axis=0) for name, v in by_augment.items()}, index=["train", "val"]
+).T.round(3)
 
 # %%
 narrowed = {name: float(np.ptp(v.mean(axis=0))) for name, v in by_augment.items()}
-expect("gap with flips and crops over gap without", narrowed["flips and crops"] / narrowed["none"], high=0.7)
+expect(
+    "gap with flips and crops over gap without",
+    narrowed["flips and crops"] / narrowed["none"],
+    high=0.7,
+)
 
 # %% [markdown]
 # ## 11. Let the machine search
@@ -1546,7 +1562,11 @@ linear_test = linear_accuracy(w, b, ds.test)
 print(f"test accuracy: {test['accuracy']:.4f} (linear classifier: {linear_test:.4f})")
 
 # %%
-expect("difference of validation and test accuracy", abs(test["accuracy"] - final["val_accuracy"]), high=0.05)
+expect(
+    "difference of validation and test accuracy",
+    abs(test["accuracy"] - final["val_accuracy"]),
+    high=0.05,
+)
 
 # %%
 predictions = best.predict(ds.test)

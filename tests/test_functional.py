@@ -94,9 +94,7 @@ def test_multi_margin_loss_agrees_with_torch(n, c, scale, margin, rng):
     expected = torch.nn.functional.multi_margin_loss(tensor, torch.tensor(targets), margin=margin)
     expected.backward()
     np.testing.assert_allclose(loss, expected.item(), rtol=1e-12, atol=1e-10)
-    np.testing.assert_allclose(
-        F.multi_margin_loss_backward(cache), tensor.grad, rtol=0, atol=1e-10
-    )
+    np.testing.assert_allclose(F.multi_margin_loss_backward(cache), tensor.grad, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -198,7 +198,9 @@ def test_best_weights_are_kept_and_put_back(data):
 
 
 def test_training_without_validation_pictures(data):
-    bare = Dataset("toy", data.train, Split(data.val.images[:0], data.val.labels[:0]), data.test, tuple("abc"))
+    bare = Dataset(
+        "toy", data.train, Split(data.val.images[:0], data.val.labels[:0]), data.test, tuple("abc")
+    )
     row = make_trainer(bare).fit(1).epochs[-1]
     assert np.isnan(row["val_loss"]) and np.isnan(row["val_accuracy"])
 
@@ -311,8 +313,9 @@ def test_search_runs_on_a_dask_cluster(data):
 
     here = grid_search(score, {"lr": [0.01, 0.05], "hidden": [4]}, data, n_jobs=1)
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None)
-        as cluster,
+        distributed.LocalCluster(
+            2, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
         distributed.Client(cluster),
         parallel_config(backend="dask"),
     ):

@@ -2,8 +2,8 @@
 
 ``check("linear_forward", linear_forward)`` prints one line that never changes, or raises
 :class:`ExerciseError` with what was wrong, on which inputs, expected and got, and the bug it
-looks like. What the exercises are stands in ``exercises_fc_layers`` and its like, how functions are run and
-compared in ``outcomes``, and what learners get wrong in ``zoo``.
+looks like. What the exercises are stands in ``exercises_fc_layers`` and its like, how functions
+are run and compared in ``outcomes``, and what learners get wrong in ``zoo``.
 """
 
 from collections.abc import Callable

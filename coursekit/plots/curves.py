@@ -103,7 +103,11 @@ def sweep(
 
 
 def by_layer(
-    frame: "pd.DataFrame", columns: Mapping[str, str], *, log: bool = False, guide: float | None = None
+    frame: "pd.DataFrame",
+    columns: Mapping[str, str],
+    *,
+    log: bool = False,
+    guide: float | None = None,
 ) -> Figure:
     """What a diagnostic recorded: one panel a column, one curve a layer, against the step.
 

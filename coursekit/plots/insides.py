@@ -58,7 +58,9 @@ def descent_paths(
     ax.contour(x, y, z, levels=levels, cmap="Greys_r", linewidths=0.6, alpha=0.7)
     for name, path in paths.items():
         path = np.asarray(path)
-        ax.plot(path[:, 0], path[:, 1], label=name, markevery=max(len(path) // 20, 1), linewidth=1.4)
+        ax.plot(
+            path[:, 0], path[:, 1], label=name, markevery=max(len(path) // 20, 1), linewidth=1.4
+        )
     if minimum is not None:
         ax.plot(*minimum, "k+", markersize=12, linestyle="", label="minimum")
     ax.set(xlim=x_range, ylim=y_range, xlabel="first weight", ylabel="second weight")
@@ -83,12 +85,16 @@ def decision_regions(
     classes = np.unique(labels)
     levels = np.append(classes, classes[-1] + 1) - 0.5
     colors = [f"C{c}" for c in classes]
-    fig, axes = plt.subplots(1, len(classifiers), figsize=(4 * len(classifiers), 3.8), squeeze=False)
+    fig, axes = plt.subplots(
+        1, len(classifiers), figsize=(4 * len(classifiers), 3.8), squeeze=False
+    )
     for ax, (title, classify) in zip(axes[0], classifiers.items(), strict=True):
         regions = classify(grid).reshape(x.shape)
         ax.contourf(x, y, regions, levels=levels, colors=colors, alpha=0.3)
         for c, marker in zip(classes, "os^", strict=False):
-            ax.plot(*points[labels == c].T, linestyle="", marker=marker, color=f"C{c}", markersize=3)
+            ax.plot(
+                *points[labels == c].T, linestyle="", marker=marker, color=f"C{c}", markersize=3
+            )
         ax.set(title=title, xticks=[], yticks=[])
         ax.grid(False)
     return fig

@@ -136,17 +136,14 @@ class L1Penalty(Callback):
 class TensorBoard(Callback):
     """Write losses, accuracies and the learning rate as TensorBoard events.
 
-    Needs the package tensorboardX (``pip install "coursekit[tensorboard]"``); look at them with
-    ``tensorboard --logdir DIR``.
+    Needs the package tensorboardX; look at the events with ``tensorboard --logdir DIR``.
     """
 
     def __init__(self, log_dir: str | Path) -> None:
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError(
-                'TensorBoard needs tensorboardX: pip install "coursekit[tensorboard]"'
-            ) from error
+            raise ImportError("TensorBoard needs tensorboardX: pip install tensorboardX") from error
         self._writer = SummaryWriter(str(log_dir))
 
     def on_step_end(self, trainer: "Trainer") -> None:

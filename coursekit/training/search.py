@@ -89,7 +89,9 @@ def grid_search(
     """Score every combination of a grid; arguments as in :func:`random_search`."""
     from sklearn.model_selection import ParameterGrid
 
-    return cross_validate(score, list(ParameterGrid(grid)), data, folds=folds, seed=seed, n_jobs=n_jobs)
+    return cross_validate(
+        score, list(ParameterGrid(grid)), data, folds=folds, seed=seed, n_jobs=n_jobs
+    )
 
 
 def cross_validate(

@@ -144,9 +144,7 @@ class Trainer:
         self._notify("after_backward")
         if self.clip_grad_norm is not None:
             clip_grad_norm(self.optimizer.params, self.clip_grad_norm)
-        self.history.steps.append(
-            {"step": self.step, "loss": self.loss, "lr": self.optimizer.lr}
-        )
+        self.history.steps.append({"step": self.step, "loss": self.loss, "lr": self.optimizer.lr})
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()

@@ -55,7 +55,7 @@ def _walker(c: Canvas, palette_, spread: float, girth: float, length, thick: flo
 def _pose(c: Canvas, low: float, high: float, y=0.0, tilt=12.0) -> None:
     """Put an animal somewhere in the picture."""
     c.place(c.uniform(low - 2, high + 4), c.uniform(-2 * tilt, 2 * tilt), c.uniform(-4, 4), y + c.uniform(-4, 4),
-            c.coin(), c.uniform(0.65, 1.25), c.uniform(0.1, 0.6))
+            c.coin(), c.uniform(0.65, 1.25), c.uniform(0.05, 0.35))
 
 
 def _eye(c: Canvas, x, y, r: float, iris=None) -> None:

@@ -68,7 +68,7 @@ def _pick_from(c: Canvas, palettes: list[np.ndarray], which: np.ndarray) -> np.n
     return c.pick(np.zeros((1, 3), np.float32)) + chosen.reshape(-1, 3, 1, 1)
 
 
-def clutter(c: Canvas, pieces: int, chance: float = 0.4) -> None:
+def clutter(c: Canvas, pieces: int, chance: float = 0.3) -> None:
     """Things behind the object: blobs, posts and boxes of any colour."""
     for piece in range(pieces):
         c.place(c.uniform(3, 9), c.uniform(-20, 20), c.uniform(-16, 16), c.uniform(-14, 14), warp=0.2)
@@ -80,7 +80,7 @@ def clutter(c: Canvas, pieces: int, chance: float = 0.4) -> None:
         c.paint(shape, c.pick(ANY), c.coin(chance) * c.uniform(0.5, 1))
 
 
-def foreground(c: Canvas, chance: float = 0.15) -> None:
+def foreground(c: Canvas, chance: float = 0.1) -> None:
     """Things in front of the object: stalks, and a blob from the edge of the picture."""
     for _ in range(2):
         c.place(1.0, 0.0, c.uniform(-15, 15), 16.0)
@@ -98,7 +98,7 @@ def develop(c: Canvas) -> np.ndarray:
     rgb = grey + (rgb - grey) * c.uniform(0.5, 1.25)[:, None]
     rgb = rgb * (c.pick(np.ones((1, 3), np.float32), jitter=0.08) + 0.02)
     slope = c.uniform(-0.3, 0.3) * c.x / 16 + c.uniform(-0.3, 0.3) * c.y / 16
-    rgb = rgb * (1 + slope + c.uniform(0.05, 0.25) * c.texture())[:, None]
+    rgb = rgb * (1 + slope + c.uniform(0.0, 0.15) * c.texture())[:, None]
     rgb = 0.5 + (rgb - 0.5) * c.uniform(0.75, 1.25)[:, None] + c.uniform(-0.12, 0.12)[:, None]
     rgb = _blur(rgb, c.uniform(0, 0.35)[:, None])
     grain = (c.random.random_sample(rgb.shape) - 0.5).astype(np.float32)

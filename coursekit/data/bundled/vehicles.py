@@ -18,7 +18,7 @@ LIGHTS = palette("f5e8b0 ffffff d04030 c8a060")
 
 def _pose(c: Canvas, low: float, high: float, tilt: float = 8.0, y: float = 0.0) -> None:
     c.place(c.uniform(low - 2, high + 4), c.uniform(-2 * tilt, 2 * tilt), c.uniform(-4, 4), y + c.uniform(-4, 4),
-            c.coin(), c.uniform(0.65, 1.25), c.uniform(0.1, 0.4))
+            c.coin(), c.uniform(0.65, 1.25), c.uniform(0.05, 0.25))
 
 
 # --- airplane ------------------------------------------------------------------------------------
