@@ -62,9 +62,8 @@ def to_text(notebook: NotebookNode) -> str:
 def execute(notebook: NotebookNode, folder: Path) -> None:
     """Run every cell in `folder` with this very Python, and keep the outputs in `notebook`.
 
-    Raises
-    ------
-    LessonError : a cell raised an error.
+    Raises:
+        LessonError: a cell raised an error.
     """
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
@@ -116,9 +115,8 @@ def tidy_outputs(notebook: NotebookNode) -> None:
 def keep_outputs(notebook: NotebookNode, stored: Path) -> None:
     """Copy into `notebook` the outputs of the file `stored`, whose code must be the same.
 
-    Raises
-    ------
-    LessonError : there is no such file, or a code cell differs.
+    Raises:
+        LessonError: there is no such file, or a code cell differs.
     """
     if not stored.is_file():
         raise LessonError(f"{stored} does not exist; build it (without --no-execute or --check)")

@@ -67,9 +67,8 @@ def read_lesson(path: Path) -> NotebookNode:
 
     Returns the lesson as a notebook with solution markers, stable cell ids and no outputs.
 
-    Raises
-    ------
-    LessonError : the file is missing, or breaks a convention.
+    Raises:
+        LessonError: the file is missing, or breaks a convention.
     """
     if not path.is_file():
         raise LessonError(f"there is no lesson {path}")

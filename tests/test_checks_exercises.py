@@ -294,22 +294,6 @@ def adam_lerp(w, g, m, v, t, lr, beta1, beta2, eps):
     return [w - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps), m, v]
 
 
-def accuracy_loop(predictions, labels, num_classes):
-    """A loop over the classes."""
-    result = np.full(num_classes, np.nan)
-    for k in range(num_classes):
-        if (labels == k).any():
-            result[k] = (predictions[labels == k] == k).mean()
-    return result
-
-
-def accuracy_matrix(predictions, labels, num_classes):
-    """By way of a confusion matrix."""
-    table = np.zeros((num_classes, num_classes), int)
-    np.add.at(table, (labels, predictions), 1)
-    return np.diag(table) / table.sum(axis=1)
-
-
 RIGHT = {
     "softmax_cross_entropy": [
         (softmax_one_hot,),
@@ -345,7 +329,6 @@ RIGHT = {
     "sgd_momentum": [(momentum_lines,)],
     "rmsprop": [(rmsprop_lines,)],
     "adam": [(adam_folded,), (adam_lerp,)],
-    "accuracy_by_class": [(accuracy_loop,), (accuracy_matrix,)],
 }
 SEEDS = 60
 SLOW = {"kaiming_normal": 15, "numerical_gradient": 20}

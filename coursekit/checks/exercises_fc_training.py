@@ -1,4 +1,4 @@
-"""Lesson 1's exercises on nets, first weights, update rules and accuracy by class."""
+"""Lesson 1's exercises on nets, first weights and update rules."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -215,44 +215,5 @@ register(
             ("m", "v"),
             [_ADAM, _ADAM | {"t": 1, "eps": 0.1}, _ADAM | {"t": 1000, "beta2": 0.999, "eps": 0.1}],
         ),
-    )
-)
-
-
-# --- evaluation ---------------------------------------------------------------------------
-
-
-def _run_accuracy(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
-    return {"accuracy": functions[0](*inputs.values())}
-
-
-def _accuracy_cases(rng: Generator) -> list[Case]:
-    def case(description: str, n: int, present: int, num_classes: int) -> Case:
-        labels = _labels(rng, n, present)
-        labels[:present] = np.arange(present)[:n]
-        predictions = np.where(rng.random(n) < 0.6, labels, _labels(rng, n, present))
-        inputs = {"predictions": predictions, "labels": labels, "num_classes": num_classes}
-        return Case(description, inputs)
-
-    one = {"predictions": np.array([2]), "labels": np.array([2]), "num_classes": 4}
-    wrong = {"predictions": np.array([1, 2, 0]), "labels": np.array([0, 1, 2]), "num_classes": 3}
-    rare = {"predictions": np.array([3, 0, 0]), "labels": np.array([0, 0, 1]), "num_classes": 5}
-    return [
-        case("200 pictures of 5 classes", 200, 5, 5),
-        case("the last two of 6 classes absent", 50, 4, 6),
-        Case("a single picture", one),
-        Case("every prediction wrong", wrong),
-        Case("a class predicted that never occurs", rare),
-    ]
-
-
-register(
-    Exercise(
-        "accuracy_by_class",
-        ("accuracy_by_class",),
-        (reference.accuracy_by_class,),
-        _run_accuracy,
-        _accuracy_cases,
-        floats=(np.float64,),
     )
 )

@@ -104,11 +104,3 @@ def adam(
     v = beta2 * v + (1 - beta2) * g * g
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
     return w - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
-
-
-def accuracy_by_class(predictions: NDArray, labels: NDArray, num_classes: int) -> NDArray:
-    """Share of each class's pictures that were predicted right; nan for a class without any."""
-    total = np.bincount(labels, minlength=num_classes)
-    right = np.bincount(labels[predictions == labels], minlength=num_classes)
-    with np.errstate(invalid="ignore"):
-        return right / total

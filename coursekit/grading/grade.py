@@ -36,10 +36,9 @@ class Verdict:
 def grade(path: Path, reference: Path | None = None, *, cell_seconds: float = 300) -> list[Verdict]:
     """Return a verdict for each exercise that `reference` (else the notebook itself) declares.
 
-    Raises
-    ------
-    ValueError : a file is no notebook, or no exercise is declared.
-    RuntimeError : pytest itself could not run.
+    Raises:
+        ValueError: a file is no notebook, or no exercise is declared.
+        RuntimeError: pytest itself could not run.
     """
     notebook = _read(path)
     declared = _checks(notebook if reference is None else _read(reference))

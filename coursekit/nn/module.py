@@ -157,7 +157,8 @@ class Module:
         for name, array in own.items():
             if np.shape(state[name]) != array.shape:
                 raise ValueError(
-                    f"state[{name!r}] has shape {np.shape(state[name])}, the net needs {array.shape}"
+                    f"state[{name!r}] has shape {np.shape(state[name])}, "
+                    f"the net needs {array.shape}"
                 )
         for name, array in own.items():
             array[...] = state[name]

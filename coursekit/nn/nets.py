@@ -1,6 +1,7 @@
 """The course's nets, by name."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -32,7 +33,7 @@ def mlp(
         raise ValueError(f"sizes must name at least input and output, got {list(sizes)}")
     rng = np.random.default_rng(seed)
     layers: list[Module] = [Flatten()]
-    for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         if i:
             layers.append(activation())
         layers.append(Linear(fan_in, fan_out, init=init, rng=rng, dtype=dtype))

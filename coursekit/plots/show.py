@@ -38,19 +38,16 @@ def show(
     ``handle = show(fig, alt, update=handle)`` in the loop, with ``handle = None`` before it: the
     first call puts the picture on the page, the later ones replace it, and the stored notebook
     holds the last. All of them need the same `alt`, so it states what the finished plot shows.
+    Outside Jupyter (a script, a test) the alt text is printed where the picture would be.
 
-    Parameters
-    ----------
-    fig : the figure; closed afterwards, so that Jupyter does not show it a second time.
-    alt : one or two sentences that state the finding, not "a plot of the loss".
-    format : "png", or "jpeg" for sheets of many photographs, where it needs a third of the bytes.
+    Args:
+        fig: the figure; closed afterwards, so that Jupyter does not show it a second time.
+        alt: one or two sentences that state the finding, not "a plot of the loss".
+        format: "png", or "jpeg" for sheets of photographs, where it needs a third of the bytes.
 
-    Raises
-    ------
-    TypeError : `fig` is not a figure.
-    ValueError : `alt` is empty, or differs from the alt text of the live figure in `update`.
-
-    Outside Jupyter (a script, a test) it prints the alt text where the picture would be.
+    Raises:
+        TypeError: `fig` is not a figure.
+        ValueError: `alt` is empty, or differs from the alt text of the live figure in `update`.
     """
     if not isinstance(fig, Figure):
         raise TypeError(f"show: fig must be a matplotlib Figure, got {type(fig).__name__}")

@@ -9,7 +9,6 @@ from typing import Any
 
 from coursekit.checks.exercises import Exercise, Functions, diagnose, find
 from coursekit.checks.zoo import (  # noqa: F401  importing fills the collection
-    evaluation,
     initialisation,
     layers,
     losses,
