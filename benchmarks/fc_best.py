@@ -54,9 +54,7 @@ def main() -> None:
     args = parser.parse_args()
     ds = data.load(args.data)
     print(ds)
-    trainers, rows = zip(
-        *(run(ds, seed, args.epochs) for seed in range(args.seeds)), strict=True
-    )
+    trainers, rows = zip(*(run(ds, seed, args.epochs) for seed in range(args.seeds)), strict=True)
     print_table(list(rows))
     accuracies = np.array([row["test_accuracy"] for row in rows])
     mean, sd = float(accuracies.mean()), float(accuracies.std(ddof=1)) if len(rows) > 1 else 0.0

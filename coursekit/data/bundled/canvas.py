@@ -34,7 +34,7 @@ class Canvas:
     def __init__(self, n: int, random: np.random.RandomState):
         self.n, self.random = n, random
         self.rgb = np.zeros((n, 3, SIZE, SIZE), np.float32)
-        self.softness = self.uniform(0.7, 1.3)  # width of an edge in pixels
+        self.softness = self.uniform(0.7, 1.5)  # width of an edge in pixels
         steps = np.arange(SIZE, dtype=np.float32) + np.float32(0.5 - SIZE / 2)
         self.y, self.x = steps[None, :, None], steps[None, None, :]  # pixels from the centre
         self.light = np.ones((n, 1, 1, 1), np.float32)
@@ -54,7 +54,7 @@ class Canvas:
         """(n,) integers in [0, k)."""
         return (self.random.random_sample(self.n) * k).astype(np.int64)
 
-    def pick(self, colours: np.ndarray, jitter: float = 0.08) -> np.ndarray:
+    def pick(self, colours: np.ndarray, jitter: float = 0.05) -> np.ndarray:
         """(n, 3, 1, 1): one of `colours` for each picture, brighter or darker and a little off."""
         chosen = colours[self.index(len(colours))].reshape(-1, 3, 1, 1)
         off = (self.random.random_sample((self.n, 3, 1, 1)) - 0.5).astype(np.float32)

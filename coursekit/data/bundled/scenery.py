@@ -96,11 +96,11 @@ def develop(c: Canvas) -> np.ndarray:
     rgb = c.rgb
     grey = (rgb[:, :1] + rgb[:, 1:2] + rgb[:, 2:]) * np.float32(1 / 3)
     rgb = grey + (rgb - grey) * c.uniform(0.5, 1.25)[:, None]
-    rgb = rgb * (c.pick(np.ones((1, 3), np.float32), jitter=0.08) + 0.02)
+    rgb = rgb * (c.pick(np.ones((1, 3), np.float32), jitter=0.05) + 0.02)
     slope = c.uniform(-0.3, 0.3) * c.x / 16 + c.uniform(-0.3, 0.3) * c.y / 16
     rgb = rgb * (1 + slope + c.uniform(0.0, 0.15) * c.texture())[:, None]
     rgb = 0.5 + (rgb - 0.5) * c.uniform(0.75, 1.25)[:, None] + c.uniform(-0.12, 0.12)[:, None]
-    rgb = _blur(rgb, c.uniform(0, 0.35)[:, None])
+    rgb = _blur(rgb, c.uniform(0, 0.45)[:, None])
     grain = (c.random.random_sample(rgb.shape) - 0.5).astype(np.float32)
     rgb = rgb + grain * c.uniform(0.0, 0.07)[:, None]
     return np.floor(np.minimum(np.maximum(rgb, 0), 1) * 255 + 0.5).astype(np.uint8)
