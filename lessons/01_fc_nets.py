@@ -1104,9 +1104,121 @@ pd.Series(race_accuracy, name="validation accuracy, mean over seeds").round(3).t
 expect("spread of the four rules", np.ptp(list(race_accuracy.values())), high=0.08)
 
 # %% [markdown]
-# Once each has its own rate, the rules differ less than their fame suggests: this net is shallow
-# and well initialised, so the valley is not very narrow. What they differ in is *how large* the
-# right rate is, by a factor of a hundred. Comparing two rules at the same rate compares nothing.
+# Once each has its own rate, the rules differ less than their fame suggests. What they differ in is
+# *how large* the right rate is, by a factor of a hundred. Comparing two rules at the same rate
+# compares nothing.
+#
+# ### Or straighten the valley
+#
+# Where does the narrow valley come from? Mostly from the pictures. Along a direction of the input
+# the loss of a linear layer curves in proportion to the input's variance in that direction, and
+# neighbouring pixels are so alike that these variances differ enormously. **Principal component
+# analysis** finds the directions, largest variance first.
+
+# %%
+from sklearn.decomposition import PCA
+
+count, directions = (10_000, 512) if FULL else (2_000, 128)
+flat = ds.normalize(ds.train.images[:count]).reshape(count, -1)
+pca = PCA(directions, whiten=True, random_state=0).fit(flat)
+fig = plots.weight_images(pca.components_[:16], ds.train.images.shape[1:], columns=8)
+plots.show(
+    fig,
+    "The sixteen directions of largest variance as pictures: overall brightness first, then light "
+    "against dark from top to bottom and from side to side, then ever finer waves.",
+)
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 2.8))
+ax.loglog(np.arange(1, directions + 1), pca.explained_variance_, markevery=0.1)
+ax.set(xlabel="component", ylabel="variance of the pictures along it")
+plots.show(
+    fig,
+    "Variance by component, both axes logarithmic: an almost straight fall from several hundred for "
+    "the first component to about one or less for the last.",
+)
+
+# %%
+narrow = pca.explained_variance_[0] / pca.explained_variance_[-1]
+expect("how much steeper the valley is along the first component than the last", narrow, low=100)
+
+# %% [markdown]
+# RMSProp and Adam cannot help much: this valley does not lie along the axes, which are the pixels.
+# But PCA *is* the turn that lays it along them. Divide each component by its standard deviation
+# (**whitening**) and the valley is round.
+#
+# Turning and dividing is a linear map. So it is a `Linear` layer whose weights are computed, not
+# learnt: **frozen**, with `requires_grad` off, as in PyTorch.
+
+
+# %%
+def whitening_layer():
+    """Turn flat pictures into whitened principal components."""
+    scale = pca.components_ / np.sqrt(pca.explained_variance_)[:, None]
+    layer = nn.Linear(*scale.shape[::-1])
+    layer.weight.data[...] = scale
+    layer.bias.data[...] = -scale @ pca.mean_
+    return layer.requires_grad_(False)
+
+
+def whitened_mlp(sizes, seed=0):
+    """Make a fully connected net on top of whitened pictures."""
+    net = nn.mlp([directions, *sizes], seed=seed)
+    return nn.Sequential(nn.Flatten(), whitening_layer(), *net)
+
+
+def raw_mlp(sizes, seed=0):
+    """Make the same on raw pixels."""
+    return nn.mlp([3072, *sizes], seed=seed)
+
+
+x, _ = next(ds.batches(ds.train, 1000))
+spread = nn.Sequential(nn.Flatten(), whitening_layer())(x).std(axis=0)
+expect("smallest standard deviation of a whitened input", spread.min(), low=0.6)
+expect("largest standard deviation of a whitened input", spread.max(), high=1.5)
+
+# %% [markdown]
+# <details><summary>Predict first: compared with raw pixels, how large a rate will the whitened net
+# stand, and which of the two will be more accurate on <em>validation</em> pictures?</summary>
+#
+# The largest stable rate is set by the steepest direction, so it will be far larger. And the net
+# will learn faster. But *what* it learns faster is the fine detail, which whitening has turned up,
+# and with few pictures the fine detail is mostly noise.
+#
+# </details>
+
+# %%
+INPUTS = {
+    "raw pixels": (raw_mlp, [0.006, 0.02, 0.06]),
+    "whitened": (whitened_mlp, [0.02, 0.06, 0.2]),
+}
+by_input = {}
+for name, (make, rates) in INPUTS.items():
+    for lr in rates:
+        results = []
+        for seed in seeds:
+            net = make([hidden, 10], seed=seed)
+            optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
+            run = train(net, small, epochs, optimizer, seed=seed)
+            last = run.history.epochs[-1] if run else {"train_accuracy": 0.1, "val_accuracy": 0.1}
+            results.append([last["train_accuracy"], last["val_accuracy"]])
+        by_input[name, lr] = np.mean(results, axis=0)
+
+# %% tags=["nbval-ignore-output"]
+pd.DataFrame(by_input, index=["train", "val"]).T.rename_axis(["input", "rate"]).round(3)
+
+# %%
+fastest = {name: max(by_input[name, lr][0] for lr in INPUTS[name][1]) for name in INPUTS}
+expect(
+    "training accuracy, whitened minus raw", fastest["whitened"] - fastest["raw pixels"], low=0.03
+)
+expect("training accuracy on raw pixels at 0.06", by_input["raw pixels", 0.06][0], high=0.45)
+
+# %% [markdown]
+# Faster it is, at three to ten times the rate, and *not* more accurate: the validation column says
+# that the gain went into learning by heart. Optimisation and generalisation are two different
+# things, and a better optimiser can lose. Keep the whitened net in mind all the same: part 12
+# gives it pictures enough.
 #
 # ## 9. Learning rate, batch size, stability
 #
@@ -1509,34 +1621,30 @@ expect("best over worst candidate", ranked.iloc[0] - ranked.iloc[-1], low=0.01)
 #
 # ## 12. The best net you can train
 #
-# Everything at once: a wide and deep enough net, Kaiming start, Nesterov momentum, one cycle, flips
-# and small crops. One thing is new: **label smoothing** asks for 90 % on the true class and spreads
-# the rest, so that the net is never rewarded for being infinitely sure.
+# Everything at once: whitened pictures, a wide net with a Kaiming start, Nesterov momentum, one
+# cycle, flips and small crops. One thing is new: **label smoothing** asks for 90 % on the true class
+# and spreads the rest, so that the net is never rewarded for being infinitely sure.
 #
-# On CIFAR-10 expect somewhat over 60 %. Fully connected nets in public course solutions stand at
-# 50 to 56 %.
+# On CIFAR-10 expect about 68 %. Fully connected nets in public course solutions stand at 50 to 56 %.
 
 # %%
-if FULL:
-    widths, epochs, batch_size = [3072, 1024, 512, 10], 30, 128
-else:
-    widths, epochs, batch_size = [3072, 256, 128, 10], 5, 128
-net = nn.mlp(widths, seed=0)
-optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
+augment = Compose([RandomHorizontalFlip(), RandomCrop(padding=2)])
+widths, epochs = ([2048, 1024, 10], 30) if FULL else ([256, 128, 10], 6)
+steps = epochs * -(-len(ds.train) // 128)
+net = whitened_mlp(widths)
+optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
 best = training.Trainer(
     net,
     ds,
     optimizer=optimizer,
     criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
-    scheduler=optim.OneCycleLR(
-        optimizer, 0.05, epochs * -(-len(ds.train) // batch_size), cycle_momentum=False
-    ),
-    batch_size=batch_size,
+    scheduler=optim.OneCycleLR(optimizer, 0.05, steps, cycle_momentum=False),
+    batch_size=128,
     augment=augment,
     callbacks=[
         training.LivePlot(
-            "Loss falls and both accuracies rise through the whole cycle, fastest at the end, "
-            "while the rate anneals; validation accuracy ends close to training accuracy."
+            "Loss falls and both accuracies rise through the whole cycle, fastest towards its end, "
+            "while the rate anneals; validation accuracy stays close to training accuracy."
         )
     ],
 )
@@ -1549,7 +1657,8 @@ best.history.frame().tail(3).round(3)
 
 # %%
 final = best.history.epochs[-1]
-expect("validation accuracy of the best net", final["val_accuracy"], 0.60 if FULL else 0.30)
+asked = 0.64 if FULL else 0.35  # few pictures and few epochs leave less to learn from
+expect("validation accuracy over what this budget asks for", final["val_accuracy"] / asked, low=1)
 expect("gain over the linear classifier", final["val_accuracy"] - linear_val, low=0.02)
 
 # %% [markdown]
@@ -1616,7 +1725,7 @@ plots.show(
 )
 
 # %%
-first = net[1].weight.data
+first = net[3].weight.data @ net[1].weight.data  # what each unit sees of the raw pixels
 strongest = np.linalg.norm(first, axis=1).argsort()[::-1][:40]
 fig = plots.weight_images(first[strongest], ds.train.images.shape[1:], columns=10)
 plots.show(
@@ -1640,7 +1749,7 @@ bill = nn.summary(net, (3, 32, 32)).loc["total"]
 pd.DataFrame(
     [
         {
-            "net": "-".join(map(str, widths)),
+            "net": f"PCA {directions}-" + "-".join(map(str, widths)),
             "parameters": f"{bill['parameters']:,}",
             "MACs a picture": f"{bill['MACs']:,}",
             "data": ds.name,

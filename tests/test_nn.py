@@ -101,6 +101,26 @@ def test_gradients_add_up_until_zero_grad(rng):
     assert all(p.grad is None for p in net.parameters())
 
 
+def test_frozen_layers_get_no_gradient_and_change_no_other(rng):
+    net = nn.mlp([4, 5, 6, 3], dtype=np.float64)
+    x = rng.standard_normal((2, 4))
+    dout = np.ones_like(net(x))
+    net.backward(dout)
+    free = {name: p.grad for name, p in net.named_parameters()}
+    frozen = {"1.weight", "1.bias", "5.weight", "5.bias"}
+    for layer in (net[1], net[5]):
+        layer.requires_grad_(False)
+    for need_dx in (True, False):
+        net.zero_grad()
+        net.backward(dout, need_dx=need_dx)
+        for name, p in net.named_parameters():
+            if name in frozen:
+                assert p.grad is None
+            else:
+                np.testing.assert_array_equal(p.grad, free[name])
+    assert net.requires_grad_().num_parameters() == 4 * 5 + 5 + 5 * 6 + 6 + 6 * 3 + 3
+
+
 def test_backward_before_forward_is_an_error():
     with pytest.raises(RuntimeError, match=r"Linear.backward needs a forward pass"):
         nn.Linear(2, 2).backward(np.ones((1, 2), np.float32))

@@ -17,18 +17,21 @@ class Parameter:
     """An array that is learnt, and its gradient.
 
     ``grad`` is None until a backward pass has run; further passes add to it until
-    ``zero_grad`` sets it to None again, as in PyTorch.
+    ``zero_grad`` sets it to None again, as in PyTorch. With ``requires_grad = False`` it stays
+    None, and optimisers leave the parameter as it is.
     """
 
-    __slots__ = ("data", "grad")
+    __slots__ = ("data", "grad", "requires_grad")
 
-    def __init__(self, data: NDArray) -> None:
+    def __init__(self, data: NDArray, requires_grad: bool = True) -> None:
         self.data = np.ascontiguousarray(data)
         self.grad: NDArray | None = None
+        self.requires_grad = requires_grad
 
     def accumulate(self, grad: NDArray) -> None:
         """Add a backward pass's contribution to ``grad``."""
-        self.grad = grad if self.grad is None else self.grad + grad
+        if self.requires_grad:
+            self.grad = grad if self.grad is None else self.grad + grad
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
@@ -112,8 +115,14 @@ class Module:
         return [p for _, p in self.named_parameters()]
 
     def num_parameters(self) -> int:
-        """How many numbers are learnt."""
+        """How many numbers the parameters hold, frozen ones included."""
         return sum(p.data.size for p in self.parameters())
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Module":
+        """Freeze all parameters (False) or let them learn again; returns the module."""
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -206,7 +215,11 @@ class Sequential(Module):
         """
         first = 0
         if not need_dx:
-            learns = [i for i, layer in enumerate(self.layers) if layer.parameters()]
+            learns = [
+                i
+                for i, layer in enumerate(self.layers)
+                if any(p.requires_grad for p in layer.parameters())
+            ]
             first = learns[0] if learns else len(self.layers)
         grad: NDArray | None = dout
         for i in range(len(self.layers) - 1, first - 1, -1):

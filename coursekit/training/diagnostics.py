@@ -36,8 +36,9 @@ class _Recorder(Callback):
 
 
 def _weights(trainer: "Trainer"):
-    """Weights by name: biases are too few to matter for these pictures."""
-    return [(name, p) for name, p in trainer.net.named_parameters() if p.data.ndim > 1]
+    """Weights that learn, by name; biases are too few to matter for these pictures."""
+    named = trainer.net.named_parameters()
+    return [(name, p) for name, p in named if p.data.ndim > 1 and p.requires_grad]
 
 
 class ActivationStats(_Recorder):
