@@ -14,12 +14,15 @@ TEST_FLAGS =
 
 SOURCES = pyproject.toml setup.py coursekit/kernels/_cython.pyx coursekit/kernels/_simd.h
 
-.PHONY: help lab test notebooks bench lint types clean
+HTML = build/html
+
+.PHONY: help lab test notebooks html bench lint types clean
 
 help:
 	@echo 'make lab        JupyterLab on the first lesson (LESSON=..., LAB_FLAGS=...)'
 	@echo 'make test       every test, and every notebook run again (TEST_FLAGS=...)'
 	@echo 'make notebooks  build notebooks/ and exercises/ from lessons/'
+	@echo 'make html       the stored lessons as pages in $(HTML)/'
 	@echo 'make bench      run every benchmark; results go to benchmarks/results/'
 	@echo 'make lint       ruff;  make types: mypy;  make clean: remove all that was built'
 
@@ -31,6 +34,9 @@ test: $(VENV)/.test
 
 notebooks: $(VENV)/.test
 	$(PY) lessons/build.py
+
+html: $(VENV)/.dev
+	$(PY) lessons/build.py --no-execute --html $(HTML)
 
 bench: $(VENV)/.test
 	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do \
