@@ -35,7 +35,7 @@ def plot(arguments: list[ArgumentReport], probe: Probe) -> Figure:
     """
     fig = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = fig.subplots(1, 2)
-    _map(left, max(arguments, key=lambda r: (len(r.wrong), _largest(r))))
+    _map(fig, left, max(arguments, key=lambda r: (len(r.wrong), _largest(r))))
     for report, (colour, marker, dash) in zip(arguments, cycle(STYLES), strict=False):
         steps = STEPS * probe.step(report.key) / probe.eps
         errors = [_error_at(probe, report, h) for h in steps]
@@ -46,7 +46,7 @@ def plot(arguments: list[ArgumentReport], probe: Probe) -> Figure:
     return fig
 
 
-def _map(ax: Axes, report: ArgumentReport) -> None:
+def _map(fig: Figure, ax: Axes, report: ArgumentReport) -> None:
     grid = _grid(report)
     image = ax.imshow(
         np.log10(np.maximum(grid, 1e-16)), vmin=-12, vmax=0, cmap="viridis", aspect="auto"
@@ -55,7 +55,7 @@ def _map(ax: Axes, report: ArgumentReport) -> None:
     ax.set(title=f"error of the gradient of {report.name}", xlabel="column", ylabel="row")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
-    ax.get_figure().colorbar(image, ax=ax, label="log10 of error / largest gradient")
+    fig.colorbar(image, ax=ax, label="log10 of error / largest gradient")
 
 
 def _grid(report: ArgumentReport) -> NDArray:

@@ -58,9 +58,11 @@ def mlp_loss(
         out, _ = F.linear_forward(inputs[-1], w, b)
         inputs.append(np.maximum(out, 0))
     loss, dout = softmax_cross_entropy(out, y)
-    dweights, dbiases = [], []
+    dweights: list[NDArray] = []
+    dbiases: list[NDArray] = []
     for i in reversed(range(len(weights))):
         dx, dw, db = F.linear_backward(dout, (inputs[i], weights[i], biases[i]))
+        assert dx is not None and db is not None  # dx was not declined, and there is a bias
         dweights.insert(0, dw)
         dbiases.insert(0, db)
         dout = dx * (inputs[i] > 0)

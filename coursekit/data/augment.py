@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from .dataset import Augment
 
-PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
+PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
+PADDING_MODES = get_args(PaddingMode)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class RandomCrop:
     """
 
     padding: int = 4
-    padding_mode: str = "reflect"
+    padding_mode: PaddingMode = "reflect"
 
     def __post_init__(self) -> None:
         if not isinstance(self.padding, int) or self.padding < 0:

@@ -87,9 +87,9 @@ def read(folder: Path, val_size: int, train_size: int | None, seed: int) -> Data
     for name, md5 in (TRAIN_MD5 | TEST_MD5).items():
         again = f"Delete {folder} and fetch the set again (load('cifar10'))."
         check_md5(folder / name, md5, repair=again)
-    labels = [_read_batch(folder / name)[1] for name in TRAIN_MD5]
-    starts = np.cumsum([0, *map(len, labels)])
-    labels = np.concatenate(labels)
+    by_batch = [_read_batch(folder / name)[1] for name in TRAIN_MD5]
+    starts = np.cumsum([0, *map(len, by_batch)])
+    labels = np.concatenate(by_batch)
 
     train, val = stratified(labels, val_size, train_size, seed)
     order = np.concatenate([train, val])

@@ -51,16 +51,16 @@ def load(
     """
     chosen = source if source is not None else os.environ.get("COURSEKIT_DATA") or "auto"
     asked_by = "source" if source is not None else "COURSEKIT_DATA"
+    folder: Path | None = None  # none: the bundled set
     if chosen == "auto":
-        folder = _cifar10_or_reason()
-        if isinstance(folder, str):
-            print(f"Data: the bundled set, drawn by code; it is not CIFAR-10. {folder}")
-            folder = None
+        found = _cifar10_or_reason()
+        if isinstance(found, Path):
+            folder = found
+        else:
+            print(f"Data: the bundled set, drawn by code; it is not CIFAR-10. {found}")
     elif chosen == "cifar10":
         folder = cifar10.from_cache_or_net()
-    elif chosen == "bundled":
-        folder = None
-    else:
+    elif chosen != "bundled":
         folder = _folder(chosen, asked_by)
     if folder is None:
         return _bundled(_default(val_size, 1000), train_size, seed)

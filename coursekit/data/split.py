@@ -54,7 +54,11 @@ def _take(groups: list[np.ndarray], size: int) -> tuple[np.ndarray, list[np.ndar
 
 
 def _check_whole(name: str, value: object, low: int, high: int | None) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
+    if (
+        not isinstance(value, (int, np.integer))
+        or isinstance(value, bool)
+        or value < low
+        or (high is not None and value > high)
+    ):
         limits = f">= {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name}: got {value!r}; needed a whole number {limits}")

@@ -116,9 +116,9 @@ def _verdicts(junit: Path) -> dict[str, Verdict]:
     """Read the verdicts by the property ``exercise``; of an exercise checked twice, both count."""
     verdicts: dict[str, Verdict] = {}
     for case in ET.parse(junit).iter("testcase"):
-        names = [p.get("value") for p in case.iter("property") if p.get("name") == "exercise"]
-        trouble = [case.find(kind) for kind in ("failure", "error", "skipped")]
-        trouble = [element for element in trouble if element is not None]
+        names = [p.get("value", "") for p in case.iter("property") if p.get("name") == "exercise"]
+        found = [case.find(kind) for kind in ("failure", "error", "skipped")]
+        trouble = [element for element in found if element is not None]
         for name in names:
             if trouble:
                 text = trouble[0].get("message") or trouble[0].text or ""

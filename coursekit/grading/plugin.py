@@ -65,13 +65,19 @@ def _renamed(node):
     return item
 
 
+def _failed_beside(item: pytest.Item) -> set[str]:
+    """Return the exercises of the item's notebook that have failed so far, to read or to add to."""
+    assert item.parent is not None  # the session alone has no parent
+    return item.config.stash[_FAILED].setdefault(item.parent.nodeid, set())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a cell that needs an exercise which failed."""
     needs = _names(item, "needs")
     if not needs:
         return
-    failed = item.config.stash[_FAILED].get(item.parent.nodeid, set())
+    failed = _failed_beside(item)
     missing = [name for name in needs if name in failed]
     if missing:
         pytest.skip("needs exercise " + ", ".join(missing))
@@ -83,7 +89,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     report = yield
     names = _names(item, "exercise")
     if names and report.failed and report.when != "teardown":
-        item.config.stash[_FAILED].setdefault(item.parent.nodeid, set()).update(names)
+        _failed_beside(item).update(names)
         text = str(report.longrepr)
         report.longrepr = f"{headline(text, getattr(item, 'test_outputs', None))}\n{text}"
     return report
@@ -97,6 +103,6 @@ def headline(text: str, outputs: list | None) -> str:
     if said and said[1] == "Cell outputs differ":
         return "the check printed something else than the reference"
     if errors and not (said and said[1].startswith("Timeout")):
-        first, *_ = [*errors[-1].evalue.strip().splitlines(), ""]
+        first = next(iter(errors[-1].evalue.strip().splitlines()), "")
         return f"{errors[-1].ename}: {first}".removesuffix(": ")
     return said[1] if said else next(iter(text.strip().splitlines()), "failed")

@@ -60,7 +60,7 @@ class Linear(Module):
         """Gradients of weight and bias; returns (N, in_features) or None."""
         dx, dw, db = F.linear_backward(dout, self._take_cache(), need_dx=need_dx)
         self.weight.accumulate(dw)
-        if self.bias is not None:
+        if self.bias is not None and db is not None:
             self.bias.accumulate(db)
         return dx
 

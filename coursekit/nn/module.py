@@ -221,7 +221,7 @@ class Sequential(Module):
                 if any(p.requires_grad for p in layer.parameters())
             ]
             first = learns[0] if learns else len(self.layers)
-        grad: NDArray | None = dout
+        grad: Any = dout  # an array, until layer `first` may return None
         for i in range(len(self.layers) - 1, first - 1, -1):
             grad = self.layers[i].backward(grad, need_dx=need_dx or i > first)
         return grad if need_dx else None

@@ -1,5 +1,6 @@
 """A net's bill: what each layer puts out, learns and computes."""
 
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def summary(net: Module, input_shape: tuple[int, ...]) -> "pd.DataFrame":
 
     rows: list[dict] = []
 
-    def record(name: str, layer: Module, out: NDArray) -> None:
+    def record(name: str, layer: Module, _x: NDArray, out: NDArray) -> None:
         # A weight is used once for every place of the output map; a linear layer has one place.
         weight = getattr(layer, "weight", None)
         macs = weight.data.size * prod(out.shape[2:]) if weight is not None else 0
@@ -33,8 +34,7 @@ def summary(net: Module, input_shape: tuple[int, ...]) -> "pd.DataFrame":
         )
 
     handles = [
-        layer.register_forward_hook(lambda m, _, out, name=name: record(name, m, out))
-        for name, layer in net.named_layers()
+        layer.register_forward_hook(partial(record, name)) for name, layer in net.named_layers()
     ]
     mode = net.training
     parameters = net.parameters()

@@ -95,7 +95,7 @@ class SGD(Optimizer):
     ``g + momentum * v`` instead.
     """
 
-    _slots = ("velocity",)
+    _slots: tuple[str, ...] = ("velocity",)  # none without momentum
 
     def __init__(
         self,

@@ -6,6 +6,8 @@ the common colour deficiencies; line styles and markers differ as well, so a cur
 print and over the phone.
 """
 
+from typing import Any
+
 import matplotlib as mpl
 from cycler import cycler
 
@@ -13,7 +15,7 @@ COLORS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "X")
 
-_RC = {
+_RC: dict[Any, Any] = {  # the type of its keys differs between versions of matplotlib
     "axes.prop_cycle": cycler(color=COLORS, linestyle=LINE_STYLES, marker=MARKERS),
     "axes.axisbelow": True,
     "axes.grid": True,

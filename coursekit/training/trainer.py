@@ -5,7 +5,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +112,7 @@ class Trainer:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.net.train()
         self._notify("on_epoch_start")
-        losses = correct = seen = 0
+        losses, correct, seen = 0.0, 0, 0
         for x, y in self.data.batches(
             self.data.train, self.batch_size, rng=rng, augment=self.augment, dtype=self._dtype
         ):
@@ -118,7 +120,7 @@ class Trainer:
             seen += len(y)
             losses += self.loss * len(y)
             correct += int((logits.argmax(axis=1) == y).sum())
-        row = {"epoch": self.epoch + 1, "step": self.step}
+        row: dict[str, float] = {"epoch": self.epoch + 1, "step": self.step}
         row |= {"train_loss": losses / seen, "train_accuracy": correct / seen}
         self.epoch += 1
         row |= {f"val_{name}": value for name, value in self.evaluate(self.data.val).items()}
@@ -156,10 +158,13 @@ class Trainer:
         """Say where the first value that is not finite came up."""
         where = "in the loss itself"
         bad: list[str] = []
+
+        def note(name: str, _module: Module, _x: NDArray, out: NDArray) -> None:
+            if not np.isfinite(out).all():
+                bad.append(name)
+
         handles = [
-            layer.register_forward_hook(
-                lambda m, _, out, name=name: None if np.isfinite(out).all() else bad.append(name)
-            )
+            layer.register_forward_hook(partial(note, name))
             for name, layer in self.net.named_layers()
         ]
         self.net(x)
@@ -208,7 +213,7 @@ class Trainer:
     def save(self, path: str | Path) -> None:
         """Write the whole run to one ``.npz`` file, atomically: the old file or the new one."""
         path = Path(path)
-        arrays: dict[str, NDArray] = {}
+        arrays: dict[str, Any] = {}  # not NDArray: a name might be savez's own allow_pickle
         for room, state in (
             ("net", self.net.state_dict()),
             ("optimizer", self.optimizer.state_dict()),
