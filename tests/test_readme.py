@@ -1,0 +1,28 @@
+"""The README's numbers are those that were measured."""
+
+import json
+import re
+from pathlib import Path
+
+from coursekit.checks import zoo
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_accuracy_is_that_of_the_benchmark():
+    result = json.loads((ROOT / "benchmarks/results/fc_best.json").read_text(encoding="utf-8"))
+    assert result["data"] == "cifar10" and len(result["runs"]) >= 3
+    told = f"{100 * result['mean']:.1f} ± {100 * result['sd']:.1f} %"
+    assert told in README
+
+
+def test_the_zoo_is_as_large_as_told():
+    (told,) = re.findall(r"(\d+) wrong implementations", README)
+    assert int(told) == len(zoo.animals())
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert len(links) > 4
+    assert [link for link in links if not (ROOT / link).exists()] == []
