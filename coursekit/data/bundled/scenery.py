@@ -1,8 +1,10 @@
-"""What the ten classes share: backgrounds, clutter, light, blur and noise."""
+"""What pictures of all classes share: backgrounds, clutter, light, blur and grain."""
+
+from __future__ import annotations
 
 import numpy as np
 
-from coursekit.data.bundled.canvas import SIZE, Canvas, palette
+from .canvas import SIZE, Canvas, palette
 
 SKY = palette("7fb2e5 5a8fd0 a9c9e8 c3d4e0 d8dde2 8f9fb5 e8c8a0 49659a f0f0f4")
 WATER = palette("3f6f9f 2a5578 5a8a9a 7796a8 35606a 8aa5b5 4a6a8a")
@@ -47,7 +49,8 @@ def background(c: Canvas, scenes: str) -> None:
     rows = [_SCENES[name] for name in scenes.split()]
     which = c.index(len(rows))
     low, high, *textures = (
-        np.array([row[k] for row in rows], np.float32)[which].reshape(-1, 1, 1) for k in (4, 5, 1, 3)
+        np.array([row[k] for row in rows], np.float32)[which].reshape(-1, 1, 1)
+        for k in (4, 5, 1, 3)
     )
     horizon = c.uniform(low, high) - SIZE // 2 + c.uniform(-0.1, 0.1) * c.x
     lower = np.minimum(np.maximum((c.y - horizon) / c.softness + 0.5, 0), 1)
@@ -61,49 +64,60 @@ def background(c: Canvas, scenes: str) -> None:
 
 
 def _pick_from(c: Canvas, palettes: list[np.ndarray], which: np.ndarray) -> np.ndarray:
-    """`Canvas.pick`, with another palette for each picture."""
-    width = 36  # a multiple or near multiple of every palette's length
-    table = np.stack([p[np.arange(width) % len(p)] for p in palettes])
-    chosen = table[which, c.index(width)]
-    return c.pick(np.zeros((1, 3), np.float32)) + chosen.reshape(-1, 3, 1, 1)
+    """(n, 3, 1, 1): a colour for each picture, out of the palette that `which` names."""
+    lengths = np.array([len(p) for p in palettes])
+    table = np.stack([np.resize(p, (lengths.max(), 3)) for p in palettes])
+    chosen = table[which, c.index(lengths[which])]
+    return chosen.reshape(-1, 3, 1, 1) + c.tint()
 
 
-def clutter(c: Canvas, pieces: int, chance: float = 0.3) -> None:
-    """Things behind the object: blobs, posts and boxes of any colour."""
-    for piece in range(pieces):
-        c.place(c.uniform(3, 9), c.uniform(-20, 20), c.uniform(-16, 16), c.uniform(-14, 14), warp=0.2)
-        shape = (
-            c.ellipse(0, 0, c.uniform(0.4, 1.4), c.uniform(0.4, 1.2)),
-            c.limb(0, -1, c.uniform(-1, 1), 3, 0.12, c.uniform(0.05, 0.3)),
-            c.box(c.uniform(-1.5, -0.3), c.uniform(-1.5, 0), c.uniform(0.3, 1.5), 2.5),
-        )[piece % 3]
-        c.paint(shape, c.pick(ANY), c.coin(chance) * c.uniform(0.5, 1))
+def clutter(c: Canvas, chance: float = 0.4) -> None:
+    """Things behind the object: a blob, a post and a box of any colour."""
+    for shape in (
+        lambda: c.ellipse(0, 0, c.uniform(0.4, 1.4), c.uniform(0.4, 1.2)),
+        lambda: c.limb(0, -1, c.uniform(-1, 1), 3, 0.12, c.uniform(0.05, 0.3)),
+        lambda: c.box(c.uniform(-1.5, -0.3), c.uniform(-1.5, 0), c.uniform(0.3, 1.5), 2.5),
+    ):
+        x, y = c.uniform(-16, 16), c.uniform(-14, 14)
+        c.place(c.uniform(3, 9), c.uniform(-20, 20), x, y, warp=0.2)
+        c.paint(shape(), c.pick(ANY), c.coin(chance) * c.uniform(0.5, 1))
 
 
-def foreground(c: Canvas, chance: float = 0.1) -> None:
+def foreground(c: Canvas, chance: float = 0.15) -> None:
     """Things in front of the object: stalks, and a blob from the edge of the picture."""
     for _ in range(2):
         c.place(1.0, 0.0, c.uniform(-15, 15), 16.0)
         stalk = c.limb(0, 0, c.uniform(-9, 9), c.uniform(-26, -6), c.uniform(0.6, 1.4), 0.3)
-        c.paint(stalk, c.pick(np.concatenate([GRASS, LEAVES, EARTH, ROAD])), c.coin(chance))
+        c.paint(stalk, c.pick(GRASS, LEAVES, EARTH, ROAD), c.coin(chance))
     c.place(1.0, c.uniform(0, 360), 0.0, 0.0, warp=2.0)
     blob = c.ellipse(c.uniform(14, 19), 0, c.uniform(3, 8), c.uniform(4, 10))
     c.paint(blob, c.pick(ANY), c.coin(chance))
 
 
 def develop(c: Canvas) -> np.ndarray:
-    """Light, colour cast, contrast, blur and grain; then uint8 (n, 3, 32, 32)."""
+    """Light, colour cast, exposure, blur and grain; then uint8 (n, 3, 32, 32)."""
     rgb = c.rgb
     grey = (rgb[:, :1] + rgb[:, 1:2] + rgb[:, 2:]) * np.float32(1 / 3)
-    rgb = grey + (rgb - grey) * c.uniform(0.5, 1.25)[:, None]
-    rgb = rgb * (c.pick(np.ones((1, 3), np.float32), jitter=0.05) + 0.02)
+    rgb = grey + c.shade(rgb - grey, 0.3, 1.0)
+    rgb = rgb * (c.uniform(0.77, 1.22)[:, None] + c.tint())
     slope = c.uniform(-0.3, 0.3) * c.x / 16 + c.uniform(-0.3, 0.3) * c.y / 16
     rgb = rgb * (1 + slope + c.uniform(0.0, 0.15) * c.texture())[:, None]
-    rgb = 0.5 + (rgb - 0.5) * c.uniform(0.75, 1.25)[:, None] + c.uniform(-0.12, 0.12)[:, None]
-    rgb = _blur(rgb, c.uniform(0, 0.45)[:, None])
+    level = _level(rgb)
+    exposure = 0.5 + 0.65 * (level - 0.5) + c.uniform(-0.08, 0.08)[:, None]
+    rgb = exposure + c.shade(rgb - level, 0.9, 1.6)
+    rgb = _blur(rgb, c.uniform(0, 0.35)[:, None])
     grain = (c.random.random_sample(rgb.shape) - 0.5).astype(np.float32)
-    rgb = rgb + grain * c.uniform(0.0, 0.07)[:, None]
+    rgb = rgb + c.shade(grain, 0.0, 0.07)
     return np.floor(np.minimum(np.maximum(rgb, 0), 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _level(rgb: np.ndarray) -> np.ndarray:
+    """(n, 1, 1, 1): mean brightness, added up in an order that is the same on every machine."""
+    total = rgb[:, :1] + rgb[:, 1:2] + rgb[:, 2:]
+    for half in (16, 8, 4, 2, 1):
+        total = total[:, :, :half] + total[:, :, half:]
+        total = total[:, :, :, :half] + total[:, :, :, half:]
+    return total / np.float32(3 * SIZE * SIZE)
 
 
 def _blur(rgb: np.ndarray, amount: np.ndarray) -> np.ndarray:
