@@ -43,13 +43,13 @@ def walker(
     """Paint legs and body of a four-footed animal; return its coat."""
     coat = c.pick(colours)
     _legs(c, coat, spread, length, thick)
-    girth = girth * c.uniform(0.85, 1.2)
+    thickness = girth * c.uniform(0.85, 1.2)
     body = np.minimum(
-        c.limb(-spread, 0, spread, c.uniform(-0.06, 0.1), girth, girth),
-        c.ellipse(-spread, 0.0, girth * 1.15, girth * 1.2),
+        c.limb(-spread, 0, spread, c.uniform(-0.06, 0.1), thickness, thickness),
+        c.ellipse(-spread, 0.0, thickness * 1.15, thickness * 1.2),
     )
     fur(c, body, coat)
-    belly = c.limb(-spread, girth * 0.8, spread, girth * 0.8, 0.06, 0.1)
+    belly = c.limb(-spread, thickness * 0.8, spread, thickness * 0.8, 0.06, 0.1)
     c.paint(belly, c.pick(PALE), 0.5 * c.coin(0.5))
     return coat
 

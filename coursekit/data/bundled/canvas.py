@@ -12,6 +12,7 @@ no array sines; random numbers from `RandomState.random_sample`, whose stream is
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import numpy as np
 
@@ -146,12 +147,12 @@ class Canvas:
 
     def polygon(self, *points: tuple[Number, Number]) -> np.ndarray:
         """Convex polygon, corners clockwise as seen on the screen."""
-        d = None
+        edges = []
         for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
             dx, dy = x1 - x0, y1 - y0
-            edge = ((self.u - x0) * dy - (self.v - y0) * dx) / np.sqrt(dx * dx + dy * dy + 1e-6)
-            d = edge if d is None else np.maximum(d, edge)
-        return d
+            length = np.sqrt(dx * dx + dy * dy + 1e-6)
+            edges.append(((self.u - x0) * dy - (self.v - y0) * dx) / length)
+        return reduce(np.maximum, edges)
 
     # --- paint -----------------------------------------------------------------------------------
     def paint(self, distance: np.ndarray, colour: np.ndarray, opacity: Number = 1.0) -> None:

@@ -25,8 +25,8 @@ def _cat_head(c: Canvas, coat: np.ndarray, x: Number, y: Number, r: Number) -> N
     iris = c.pick(EYES)
     for side in (-1, 1):
         eye(c, x + turn + side * r * 0.42, y - r * 0.08, r * 0.2, iris)
-        root, tip = x + turn + side * r * 0.25, x + side * r * 1.3
-        c.paint(c.limb(root, y + r * 0.4, tip, y + r * 0.3, 0.02, 0.01), c.pick(PALE), 0.6)
+        root, end = x + turn + side * r * 0.25, x + side * r * 1.3
+        c.paint(c.limb(root, y + r * 0.4, end, y + r * 0.3, 0.02, 0.01), c.pick(PALE), 0.6)
     c.paint(c.ellipse(x + turn, y + r * 0.27, r * 0.12, r * 0.09), c.pick(PINK))
 
 

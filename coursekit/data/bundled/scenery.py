@@ -56,7 +56,7 @@ def background(c: Canvas, scenes: str) -> None:
     lower = np.minimum(np.maximum((c.y - horizon) / c.softness + 0.5, 0), 1)
     halves = []
     for half, texture in zip((0, 2), textures, strict=True):
-        palettes = [row[half] for row in rows]
+        palettes: list = [row[half] for row in rows]
         first, second = (_pick_from(c, palettes, which) for _ in range(2))
         mix = c.texture() * texture * 0.6 + 0.4
         halves.append(first + (second - first) * mix[:, None])
