@@ -744,8 +744,8 @@ history = trainer.fit(20)
 fig = plots.learning_curves({"": history}, window=5)
 plots.show(
     fig,
-    "Trained on fifty pictures, the loss falls from about 2.5 to nearly 0 and training accuracy "
-    "reaches 1, while validation accuracy stays far below.",
+    "Trained on fifty pictures, the loss falls to nearly 0 within a few dozen steps and training "
+    "accuracy reaches 1, while validation accuracy stays far below.",
 )
 
 # %%
@@ -1096,20 +1096,21 @@ for name, (rule, options, rates) in RACES.items():
 fig = plots.learning_curves(best_runs)
 plots.show(
     fig,
-    "Four update rules, each at the best of three learning rates. The training losses end close "
-    "together and so do the validation accuracies; plain SGD is not far behind the others.",
+    "Four update rules, each at the best of three learning rates. Momentum and Adam are ahead of "
+    "RMSProp and plain SGD, in training more clearly than in validation.",
 )
 
 # %% tags=["nbval-ignore-output"]
 pd.Series(race_accuracy, name="validation accuracy, mean over seeds").round(3).to_frame()
 
 # %%
-expect("spread of the four rules", np.ptp(list(race_accuracy.values())), high=0.08)
+lead = max(race_accuracy["momentum"], race_accuracy["Adam"]) - race_accuracy["SGD"]
+expect("lead of the better of momentum and Adam over plain SGD", lead, 0, 0.15)
 
 # %% [markdown]
-# Once each has its own rate, the rules differ less than their fame suggests. What they differ in is
-# *how large* the right rate is, by a factor of a hundred. Comparing two rules at the same rate
-# compares nothing.
+# Remembering the direction pays: momentum and Adam lead. But with a rate of its own for each rule the
+# lead is a few points and no more. What the rules differ in most is *how large* the right rate is,
+# by a factor of a hundred, so comparing two of them at the same rate compares nothing.
 #
 # ### Or straighten the valley
 #
@@ -1498,6 +1499,13 @@ plots.show(
 gaps = by_decay.mean(axis=1)[:, 0] - by_decay.mean(axis=1)[:, 1]
 expect("gap at the largest weight decay over the gap at the smallest", gaps[-1] / gaps[0], high=0.3)
 
+# %% [markdown]
+# The gap closes, but mostly because training accuracy comes down. With so few pictures the hill of
+# the validation curve is low: a penalty can keep a net from learning noise, and cannot tell it what
+# the missing pictures would have said.
+#
+# What the two penalties do to the weights themselves is easier to see. Count the small ones:
+
 # %% tags=["nbval-ignore-output"]
 near_zero = {}
 for name, decay, callbacks in [
@@ -1580,6 +1588,11 @@ expect(
 )
 
 # %% [markdown]
+# Training accuracy *falls* with every step from top to bottom, and that is no loss: the task has
+# become harder, and what is learnt on it carries over. Flips are worth about three points here.
+# Crops add nothing yet, because this short run no longer fits what it is shown; a longer one, in
+# part 12, will.
+#
 # ## 11. Let the machine search
 #
 # Rate, width, decay: the settings interact, so tuning one after the other misleads. **Random
@@ -1678,6 +1691,10 @@ expect("validation accuracy over what this budget asks for", final["val_accuracy
 expect("gain over the linear classifier", final["val_accuracy"] - linear_val, low=0.02)
 
 # %% [markdown]
+# Training accuracy is measured on flipped and shifted pictures while the net still changes, so
+# validation may well be the higher of the two for most of the cycle. The steepest gain comes when
+# the rate comes down: a net that looks stuck at a high rate often is not.
+#
 # ## 13. The test set, once
 #
 # All choices are made. Only now do the test pictures come out.
@@ -1702,6 +1719,11 @@ plots.show(
     "Confusion matrix of the test pictures in per cent of the true class. The diagonal dominates; "
     "the largest mistakes are between animals of similar build and between vehicles.",
 )
+
+# %% [markdown]
+# Look for pairs that mirror each other across the diagonal, such as cat and dog or car and truck:
+# there the net sees that it is one of two and cannot say which. Single large cells on one side
+# only would mean a bias towards one class.
 
 # %%
 from sklearn.metrics import recall_score
@@ -1746,8 +1768,8 @@ strongest = np.linalg.norm(first, axis=1).argsort()[::-1][:40]
 fig = plots.weight_images(first[strongest], ds.train.images.shape[1:], columns=10)
 plots.show(
     fig,
-    "First-layer weights of the forty strongest units as pictures: blobs, edges and colour "
-    "contrasts at particular places, no longer templates of whole classes.",
+    "First-layer weights of the forty strongest units as pictures: patterns of light against dark, "
+    "many of them striped, no longer templates of whole classes.",
     format="jpeg",
 )
 
