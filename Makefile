@@ -12,7 +12,7 @@ LESSON = notebooks/01_fc_nets.ipynb
 LAB_FLAGS =
 TEST_FLAGS =
 
-SOURCES = pyproject.toml setup.py coursekit/kernels/_cython.pyx coursekit/kernels/_simd.h
+SOURCES = pyproject.toml constraints.txt setup.py coursekit/kernels/_cython.pyx coursekit/kernels/_simd.h
 
 HTML = build/html
 
@@ -65,7 +65,7 @@ $(VENV)/.test: $(PY) $(SOURCES)
 	@touch $@
 
 $(VENV)/.dev: $(PY) $(SOURCES)
-	$(PY) -m pip install -e '.[dev]'
+	$(PY) -m pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
 $(PY):
