@@ -600,6 +600,18 @@ print("names the argument:", "b" in str(verdict))
 print(verdict)
 
 # %% [markdown]
+# It can also draw where the gradient is wrong. The left panel shows the mistake's place, here every
+# entry of the bias; the right one shows that no choice of step explains it.
+
+# %%
+plots.show(
+    verdict.plot(),
+    "Left, the error of every entry of the bias gradient: all are as large as the gradient itself. "
+    "Right, relative error against step size: for x and w tiny and growing as the step shrinks, for "
+    "b large at every step.",
+)
+
+# %% [markdown]
 # Which step $h$ should one take? Large steps see the curvature, small ones drown in rounding.
 # Between them is a valley about four orders of magnitude wide, so nobody has to be precise.
 

@@ -55,6 +55,9 @@ def _map(fig: Figure, ax: Axes, report: ArgumentReport) -> None:
     ax.set(title=f"error of the gradient of {report.name}", xlabel="column", ylabel="row")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(False)
+    if len(grid) == 1:
+        ax.set(yticks=[], ylabel="")
     fig.colorbar(image, ax=ax, label="log10 of error / largest gradient")
 
 

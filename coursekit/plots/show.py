@@ -70,7 +70,7 @@ def show(
 def _encode(fig: Figure, format: str) -> str:
     """Picture as base64; no software version or date inside, so equal figures are equal bytes.
 
-    A plot has few colours: a palette of 64 makes the file three times smaller, and nobody can tell.
+    A plot has few colours: a palette makes the file three times smaller, and nobody can tell.
     """
     drawn, stored = io.BytesIO(), io.BytesIO()
     fig.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
@@ -78,7 +78,7 @@ def _encode(fig: Figure, format: str) -> str:
     if format == "jpeg":
         image.save(stored, "jpeg", quality=75, optimize=True)
     else:
-        palette = image.quantize(64, dither=Image.Dither.NONE)
+        palette = image.quantize(256, dither=Image.Dither.NONE)
         palette.save(stored, "png", optimize=True)
     return base64.b64encode(stored.getvalue()).decode("ascii")
 
