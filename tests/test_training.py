@@ -259,10 +259,14 @@ def test_live_plot_leaves_one_picture(data, capsys):
     assert capsys.readouterr().out.count("[figure] Accuracy rises.") == 1
 
 
-def test_tensorboard_writes_events(data, tmp_path):
+def test_tensorboard_writes_every_step_and_epoch(data, tmp_path):
     pytest.importorskip("tensorboardX")
-    make_trainer(data, callbacks=[TensorBoard(tmp_path)]).fit(1)
-    assert sum(f.stat().st_size for f in tmp_path.iterdir()) > 500
+    trainer = make_trainer(data, callbacks=[TensorBoard(tmp_path)])
+    for epochs in (1, 2):  # events are on disk after every fit, also after a second one
+        trainer.fit(epochs)
+        written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert written.count(b"step/loss") == trainer.step
+        assert written.count(b"epoch/val_accuracy") == epochs
 
 
 def score(params, fold, seed):

@@ -141,10 +141,15 @@ class TensorBoard(Callback):
 
     def __init__(self, log_dir: str | Path) -> None:
         try:
-            from tensorboardX import SummaryWriter
+            import tensorboardX
         except ImportError as error:
             raise ImportError("TensorBoard needs tensorboardX: pip install tensorboardX") from error
-        self._writer = SummaryWriter(str(log_dir))
+        self._module, self.log_dir = tensorboardX, str(log_dir)
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Open a file of events for this fit."""
+        suffix = f".from-step-{trainer.step}"
+        self._writer = self._module.SummaryWriter(self.log_dir, filename_suffix=suffix)
 
     def on_step_end(self, trainer: "Trainer") -> None:
         """Log the step."""
@@ -158,5 +163,5 @@ class TensorBoard(Callback):
             self._writer.add_scalar(f"epoch/{name}", row[name], trainer.step)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """Flush to disk."""
-        self._writer.flush()
+        """Write what is left and close the file; a flush would leave some in the queue."""
+        self._writer.close()
