@@ -102,4 +102,6 @@ def write_result(name: str, result: Mapping[str, object]) -> Path:
 
 
 def _command() -> list[str]:
-    return ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    """What was typed, with FOLDER for a path that means nothing on another machine."""
+    arguments = ["FOLDER" if Path(a).is_absolute() else a for a in sys.argv[1:]]
+    return ["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]
