@@ -269,12 +269,32 @@ def test_tensorboard_writes_every_step_and_epoch(data, tmp_path):
         assert written.count(b"epoch/val_accuracy") == epochs
 
 
-def score(params, fold, seed):
-    """Validation accuracy after two epochs; a module-level function, so that it can be pickled."""
-    trainer = make_trainer(fold, seed=seed, hidden=params["hidden"])
-    trainer.optimizer.lr = params["lr"]
-    trainer.fit(2)
-    return trainer.evaluate(fold.val)["accuracy"]
+def make_score():
+    """Validation accuracy after two epochs, for workers that cannot import this module.
+
+    A function inside a function travels by value, as a notebook's does, so it names no global.
+    """
+
+    def score(params, fold, seed):
+        from coursekit import nn, optim
+        from coursekit.training import Trainer
+
+        net = nn.mlp([72, params["hidden"], 3], seed=seed)
+        trainer = Trainer(
+            net,
+            fold,
+            optimizer=optim.SGD(net.parameters(), lr=params["lr"]),
+            criterion=nn.CrossEntropyLoss(),
+            batch_size=16,
+            progress=False,
+        )
+        trainer.fit(2)
+        return trainer.evaluate(fold.val)["accuracy"]
+
+    return score
+
+
+score = make_score()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
