@@ -14,6 +14,7 @@ from coursekit.functional.activations import (
     tanh_backward,
     tanh_forward,
 )
+from coursekit.functional.dropout import dropout_backward, dropout_forward
 from coursekit.functional.linear import (
     flatten_backward,
     flatten_forward,
@@ -28,15 +29,27 @@ from coursekit.functional.losses import (
     multi_margin_loss_forward,
     softmax,
 )
+from coursekit.functional.normalization import (
+    batch_norm_backward,
+    batch_norm_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+)
 from coursekit.functional.penalties import l1_penalty, l2_penalty
 
 __all__ = [
+    "batch_norm_backward",
+    "batch_norm_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "dropout_backward",
+    "dropout_forward",
     "flatten_backward",
     "flatten_forward",
     "l1_penalty",
     "l2_penalty",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward",

@@ -140,6 +140,16 @@ class Module:
         """Switch to evaluation mode."""
         return self.train(False)
 
+    def reseed(self, rng: np.random.Generator | int) -> None:
+        """Give every random layer inside this module a stream of its own, drawn from ``rng``.
+
+        A seed, or a generator: it spawns streams and its own numbers stay as they were.
+        """
+        children = [child for _, child in self.named_children()]
+        streams = np.random.default_rng(rng).spawn(len(children))
+        for child, stream in zip(children, streams, strict=True):
+            child.reseed(stream)
+
     def _state_arrays(self, prefix: str = "") -> Iterator[tuple[str, NDArray]]:
         for name, value in vars(self).items():
             if isinstance(value, Parameter):

@@ -6,35 +6,52 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import DTypeLike
 
+from coursekit.nn.dropout import Dropout
 from coursekit.nn.init import Initializer
 from coursekit.nn.layers import Flatten, Linear, ReLU
 from coursekit.nn.module import Module, Sequential
+from coursekit.nn.normalization import BatchNorm1d, LayerNorm
+
+NORMS: dict[str, Callable[..., Module]] = {"batch": BatchNorm1d, "layer": LayerNorm}
 
 
 def mlp(
     sizes: Sequence[int],
     *,
     activation: Callable[[], Module] = ReLU,
+    norm: str | None = None,
+    dropout: float = 0.0,
     init: str | Initializer = "kaiming_normal",
     seed: int = 0,
     dtype: DTypeLike = np.float32,
 ) -> Sequential:
-    """A fully connected net: flatten, then linear layers with an activation between them.
+    """A fully connected net: flatten, then Linear-Norm-activation-Dropout blocks and a Linear.
 
     Args:
         sizes: width of the input, of every hidden layer and of the output, for example
             ``[3072, 512, 10]``; two sizes make a linear classifier.
         activation: makes the nonlinearity.
+        norm: "batch", "layer" or None; batch norm takes the bias of the linear layer before it
+            away, so that one is made without.
+        dropout: chance to drop a hidden unit; 0 leaves the layer out.
         init: as in :class:`Linear`.
         seed: fixes the initial weights.
         dtype: float32 or float64.
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes must name at least input and output, got {list(sizes)}")
+    if norm is not None and norm not in NORMS:
+        raise ValueError(f"norm must be None or one of {sorted(NORMS)}, got {norm!r}")
     rng = np.random.default_rng(seed)
     layers: list[Module] = [Flatten()]
-    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        if i:
-            layers.append(activation())
-        layers.append(Linear(fan_in, fan_out, init=init, rng=rng, dtype=dtype))
+    *hidden, last = pairwise(sizes)
+    for fan_in, fan_out in hidden:
+        bias = norm != "batch"
+        layers.append(Linear(fan_in, fan_out, bias, init=init, rng=rng, dtype=dtype))
+        if norm is not None:
+            layers.append(NORMS[norm](fan_out, dtype=dtype))
+        layers.append(activation())
+        if dropout:
+            layers.append(Dropout(dropout))
+    layers.append(Linear(*last, init=init, rng=rng, dtype=dtype))
     return Sequential(*layers)

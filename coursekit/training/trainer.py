@@ -29,7 +29,7 @@ class TrainingDivergedError(FloatingPointError):
 class Trainer:
     """Trains a net on a data set: shuffled batches, backward, update, validation.
 
-    The same seed gives the same run. Every epoch draws its order and augmentation from a
+    The same seed gives the same run. Every epoch draws its order, augmentation and dropout from a
     generator of its own, made from seed and epoch, so a run that was saved and loaded goes on
     bit for bit as if it had never stopped.
 
@@ -111,6 +111,7 @@ class Trainer:
         started = time.perf_counter()
         rng = np.random.default_rng([self.seed, self.epoch])
         self.net.train()
+        self.net.reseed(rng)  # dropout's masks; rng's own numbers stay as they were
         self._notify("on_epoch_start")
         losses, correct, seen = 0.0, 0, 0
         for x, y in self.data.batches(
