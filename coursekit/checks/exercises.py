@@ -9,12 +9,15 @@ are run and compared in ``outcomes``, and what learners get wrong in ``zoo``.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coursekit.checks.outcomes import Outcome, agree, execute, mismatch
 from coursekit.checks.report import ExerciseError, say
+
+if TYPE_CHECKING:
+    from coursekit.checks.zoo.animal import Animal
 
 Functions = tuple[Callable, ...]
 
@@ -104,7 +107,13 @@ def register(exercise: Exercise) -> None:
 
 def find(name: str) -> Exercise:
     """The exercise called ``name``; ``ValueError`` lists the names there are."""
-    from coursekit.checks import exercises_fc_layers, exercises_fc_training  # noqa: F401
+    from coursekit.checks import (  # noqa: F401  importing fills the collection
+        exercises_dropout,
+        exercises_fc_layers,
+        exercises_fc_training,
+        exercises_norm,
+        exercises_studies,
+    )
 
     if name not in EXERCISES:
         raise ValueError(f"no exercise is called {name!r}; there are {sorted(EXERCISES)}")
@@ -162,7 +171,7 @@ def diagnose(exercise: Exercise, functions: Functions, seed: int = 0) -> Diagnos
     lines = [f"✗ {exercise.name}: {problems[first]}", f"  inputs: {cases[first].description}"]
     if outcomes[first].kind == "unwritten":
         lines = [problems[first]]
-    elif likely := _looks_like(exercise, cases, outcomes, first):
+    elif likely := _looks_like(exercise, seed, outcomes, first):
         lines.append(f"  this looks like: {likely}")
     seen = first == 0 and not outcomes[0].side_effect
     return Diagnosis(len(cases), failed, seen, "\n".join(lines))
@@ -191,9 +200,7 @@ def _difference(exercise: Exercise, expected: Outcome, outcome: Outcome) -> str:
     return next(filter(None, problems), "")
 
 
-def _looks_like(
-    exercise: Exercise, cases: list[Case], outcomes: list[Outcome], first: int
-) -> str | None:
+def _looks_like(exercise: Exercise, seed: int, outcomes: list[Outcome], first: int) -> str | None:
     """The wrong implementation that does what the learner's does.
 
     It has to agree on the first case that failed; of several, the one that agrees most often.
@@ -202,16 +209,25 @@ def _looks_like(
 
     best, most = None, 0
     for animal in zoo.animals(exercise.name):
-        wrong = zoo.functions_of(animal, exercise)
-        if not agree(exercise, outcomes[first], execute(exercise, wrong, cases[first])):
+        if not agree(exercise, outcomes[first], _outcome_of(animal, seed, first)):
             continue
         alike = sum(
-            agree(exercise, outcome, execute(exercise, wrong, case))
-            for case, outcome in zip(cases, outcomes, strict=True)
+            agree(exercise, outcome, _outcome_of(animal, seed, i))
+            for i, outcome in enumerate(outcomes)
         )
         if alike > most:
             best, most = animal.looks_like, alike
     return best
+
+
+@lru_cache(maxsize=1024)  # more than any one exercise has; the kill matrix asks again and again
+def _outcome_of(animal: "Animal", seed: int, case: int) -> Outcome:
+    """What a wrong implementation makes of one case of its exercise."""
+    from coursekit.checks import zoo
+
+    exercise = EXERCISES[animal.exercise]
+    cases, _ = _cases_and_answers(exercise.name, seed)
+    return execute(exercise, zoo.functions_of(animal, exercise), cases[case])
 
 
 def _lay_out(value: Any, layout: str) -> Any:

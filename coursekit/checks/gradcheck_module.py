@@ -34,7 +34,11 @@ def gradcheck_module(
 ) -> GradCheckResult:
     """Compare the gradients that ``net.backward`` leaves behind with central differences.
 
-    Works on a float64 copy: the net that was given is not changed.
+    Works on a float64 copy: the net that was given is not changed. If the net can be reseeded,
+    it is before every forward pass, so that dropout draws the same masks each time; batch norm
+    is differentiated in the mode that the net is in. Parameters whose entries are all equal, as
+    biases of 0 and scales of 1 are at first, are moved a little: at 0 units sit on kinks, and a
+    forgotten scale of 1 would not show.
 
     Args:
         net: a ``coursekit.nn`` module, or anything with ``named_parameters``, ``zero_grad``, a
@@ -50,18 +54,27 @@ def gradcheck_module(
     """
     net, criterion = copy.deepcopy((net, criterion or _cross_entropy()))
     parameters = dict(net.named_parameters())
+    rng = np.random.default_rng(seed)
     for p in parameters.values():
         p.data = p.data.astype(np.float64)
+        if p.data.size and np.ptp(p.data) == 0:
+            p.data += 0.1 * rng.standard_normal(p.data.shape)
+    _widen_buffers(net)
     arrays = {name: p.data for name, p in parameters.items()} | {"x": x.astype(np.float64)}
 
     def loss_at(values: dict[str, NDArray]) -> float:
         for name, p in parameters.items():
             p.data = values[name]
+        if hasattr(net, "reseed"):
+            net.reseed(seed)
         return criterion(net(values["x"]), targets)
 
     net.zero_grad()
     if loss_at(arrays) != loss_at(arrays):
-        problem = "two forward passes differ: switch randomness (dropout) off, or fix its seed"
+        problem = (
+            "two forward passes differ: switch randomness (dropout) off, or give the net's random "
+            "layers a reseed method"
+        )
         return GradCheckResult([problem], [], names=list(arrays))
     dx = net.backward(criterion.backward())
     gradients = {name: p.grad for name, p in parameters.items()} | {"x": dx}
@@ -74,13 +87,22 @@ def gradcheck_module(
     if problems:
         return GradCheckResult(problems, [], names=list(arrays))
     probe = Probe(loss_at, arrays, 1.0, eps)
-    rng = np.random.default_rng(seed)
     reports = [
         compare(probe, k, k, np.array(g), Tolerance(rtol, atol), max_entries, rng)
         for k, g in gradients.items()
         if g is not None
     ]
     return GradCheckResult([], reports, probe=probe)
+
+
+def _widen_buffers(module: Any) -> None:
+    """Running statistics as float64 too: a layer takes no mixture of dtypes."""
+    for name in getattr(module, "_buffers", ()):
+        value = getattr(module, name)
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            setattr(module, name, value.astype(np.float64))
+    for _, child in getattr(module, "named_children", tuple)():
+        _widen_buffers(child)
 
 
 def _cross_entropy() -> Criterion:

@@ -80,6 +80,11 @@ def sanity_ladder(
     Prints one line a rung that does not change with the digits; those are in the result's
     ``rungs``. Works on copies: the net is not changed.
 
+    Batch norm works in the net's own mode, which is that of training for a net just made.
+    Dropout is off on every rung but the gradients', where its masks are held still: it exists to
+    keep a net from learning by heart, and makes the scores of an untrained one larger. Neither
+    says that something is wrong.
+
     Args:
         net: a net as it will be trained, before training.
         data: a ``Dataset``, or a pair ``(x, y)`` of normalised pictures (N, ...) and labels (N,).
@@ -119,11 +124,23 @@ def _climb(
     seed: int,
 ) -> Iterator[Rung]:
     """Rung by rung, each on a copy of its own and only when the last one was asked for."""
-    copies = (copy.deepcopy((net, criterion)) for _ in range(4))
-    yield _initial_loss(*next(copies), x[:BATCH], y[:BATCH])
-    yield _regularisation(*next(copies), x[:BATCH], y[:BATCH], penalty)
-    yield _gradients(*next(copies), x[:TINY], y[:TINY], seed)
-    yield _by_heart(*next(copies), x[:pictures], y[:pictures], optimizer, steps)
+    still = _without_dropout(net)
+    yield _initial_loss(*copy.deepcopy((still, criterion)), x[:BATCH], y[:BATCH])
+    yield _regularisation(*copy.deepcopy((still, criterion)), x[:BATCH], y[:BATCH], penalty)
+    yield _gradients(*copy.deepcopy((net, criterion)), x[:TINY], y[:TINY], seed)
+    yield _by_heart(
+        *copy.deepcopy((still, criterion)), x[:pictures], y[:pictures], optimizer, steps
+    )
+
+
+def _without_dropout(net: Any) -> Any:
+    """A copy of the net whose dropout layers let everything through."""
+    net = copy.deepcopy(net)
+    layers = net.named_layers() if hasattr(net, "named_layers") else ()
+    for _, layer in layers:
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+    return net
 
 
 def _initial_loss(net: Any, criterion: Criterion, x: NDArray, y: NDArray) -> Rung:

@@ -9,10 +9,18 @@ from typing import Any
 
 from coursekit.checks.exercises import Exercise, Functions, diagnose, find
 from coursekit.checks.zoo import (  # noqa: F401  importing fills the collection
+    bands,
+    calibration,
+    dropout,
+    folding,
     initialisation,
+    layer_normalisation,
     layers,
     losses,
     nets,
+    normalisation,
+    normalisation_backward,
+    normalisation_graph,
     numerical,
     optimisers,
 )

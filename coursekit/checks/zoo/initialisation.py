@@ -1,12 +1,13 @@
-"""Wrong Kaiming initialisations."""
+"""Wrong first weights: Kaiming's, and those that are scaled by a batch."""
 
 from math import sqrt
 
 import numpy as np
 
+from coursekit.checks.references_dropout import lsuv
 from coursekit.checks.zoo.animal import animal
 
-KAIMING = "kaiming_normal"
+KAIMING, LSUV = "kaiming_normal", "lsuv"
 
 
 @animal(KAIMING, "activations shrink by a factor of 0.7 a layer")
@@ -73,3 +74,115 @@ def own_generator(fan_in, fan_out, rng):
 def rng_ignored(fan_in, fan_out, rng):
     """the weights do not come from rng, so that a seed does not fix them."""
     return np.random.default_rng().standard_normal((fan_out, fan_in)) * sqrt(2 / fan_in)
+
+
+# --- weights scaled by a batch: (weights, x) -> new weights ---------------------------------
+
+
+def _rescaled(weights, x, **bugs):
+    """LSUV written out, with a place for each bug."""
+    bug = {
+        "scale": lambda pre: pre.std(),
+        "below": lambda pre, scale: pre / scale,
+        "activation": lambda pre: np.maximum(pre, 0),
+        "last": lambda w, scale: w / scale,
+    } | bugs
+    result = []
+    for i, w in enumerate(weights):
+        pre = x @ w.T
+        scale = bug["scale"](pre)
+        result.append(bug["last"](w, scale) if i == len(weights) - 1 else w / scale)
+        x = bug["activation"](bug["below"](pre, scale))
+    return result
+
+
+@animal(LSUV, "only the first layer has deviation 1")
+def old_weights_below(weights, x):
+    """each layer is measured with the old weights below it; they have been rescaled by then."""
+    return _rescaled(weights, x, below=lambda pre, scale: pre)
+
+
+@animal(LSUV, "deviations near 0.8 from the second layer on")
+def no_relu_between(weights, x):
+    """there is no ReLU between the layers while they are measured."""
+    return _rescaled(weights, x, activation=lambda pre: pre)
+
+
+@animal(LSUV, "pre-activations of deviation 1.7")
+def measured_after_the_relu(weights, x):
+    """the deviation is taken after the ReLU; it is the pre-activations' that shall be 1."""
+    return _rescaled(weights, x, scale=lambda pre: np.maximum(pre, 0).std())
+
+
+@animal(LSUV, "the negative half of the pictures is cut off")
+def relu_on_the_inputs(weights, x):
+    """the ReLU is applied to x itself; it stands between the layers only."""
+    return _rescaled(weights, np.maximum(x, 0))
+
+
+@animal(LSUV, "scores start out too large or too small")
+def last_layer_left_out(weights, x):
+    """the last layer is left as it is; it is rescaled as well."""
+    return _rescaled(weights, x, last=lambda w, scale: w.copy())
+
+
+@animal(LSUV, "deviations far from 1 wherever they were not 1 already")
+def divided_by_pre_variance(weights, x):
+    """divided by the variance; it should be the standard deviation."""
+    return _rescaled(weights, x, scale=lambda pre: pre.var())
+
+
+@animal(LSUV, "what is too large gets larger")
+def multiplied_by_the_deviation(weights, x):
+    """multiplied by the standard deviation; it is divided by it."""
+    return _rescaled(weights, x, scale=lambda pre: 1 / pre.std())
+
+
+@animal(LSUV, "right where the mean is 0")
+def root_mean_square_for_deviation(weights, x):
+    """the root of the mean square; the standard deviation subtracts the mean first."""
+    return _rescaled(weights, x, scale=lambda pre: np.sqrt((pre * pre).mean()))
+
+
+@animal(LSUV, "every unit has deviation 1, the layer not quite")
+def each_unit_by_itself(weights, x):
+    """each unit is rescaled by its own deviation; a layer has one, over units and batch."""
+    result = []
+    for w in weights:
+        std = (x @ w.T).std(axis=0)
+        result.append(w / std[:, None])
+        x = np.maximum(x @ result[-1].T, 0)
+    return result
+
+
+@animal(LSUV, "depends on which picture comes first")
+def measured_on_one_row(weights, x):
+    """the deviation is that of the first row; it is taken over the whole batch."""
+    return _rescaled(weights, x, scale=lambda pre: pre[0].std())
+
+
+@animal(LSUV, "weights of deviation 1, and activations that explode")
+def deviation_of_the_weights(weights, x):
+    """the weights' own deviation becomes 1; it is the pre-activations' that shall."""
+    return [w / w.std() for w in weights]
+
+
+@animal(LSUV, "right for a single layer only")
+def weights_centred(weights, x):
+    """the weights' mean is subtracted as well; they are only rescaled."""
+    return _rescaled([w - w.mean() for w in weights], x)
+
+
+@animal(LSUV, "the net that was given is changed")
+def weights_rescaled_in_place(weights, x):
+    """the given weights are changed in place (/=); return new arrays."""
+    result = lsuv([w.copy() for w in weights], x)
+    for w, new in zip(weights, result, strict=True):
+        w[...] = new
+    return result
+
+
+@animal(LSUV, "a float64 net")
+def float64_weights(weights, x):
+    """the weights become float64."""
+    return [w.astype(np.float64) for w in lsuv(weights, x)]
