@@ -5,6 +5,7 @@ from coursekit.plots.images import image_grid, weight_images
 from coursekit.plots.insides import activation_histograms, decision_regions, descent_paths
 from coursekit.plots.reports import bars, confusion_matrix, search_scatter
 from coursekit.plots.show import LiveFigure, show
+from coursekit.plots.studies import heat_map, reliability, study
 from coursekit.plots.style import use_style
 
 __all__ = [
@@ -15,12 +16,15 @@ __all__ = [
     "confusion_matrix",
     "decision_regions",
     "descent_paths",
+    "heat_map",
     "image_grid",
     "learning_curves",
+    "reliability",
     "schedules",
     "search_scatter",
     "show",
     "smooth",
+    "study",
     "sweep",
     "use_style",
     "weight_images",

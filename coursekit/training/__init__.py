@@ -12,6 +12,8 @@ from coursekit.training.callbacks import (
 from coursekit.training.diagnostics import ActivationStats, GradientNorm, UpdateRatio
 from coursekit.training.history import History
 from coursekit.training.search import SearchResult, cross_validate, grid_search, random_search
+from coursekit.training.study import StudyResult, study
+from coursekit.training.study_guard import StudyError
 from coursekit.training.trainer import Trainer, TrainingDivergedError
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "LivePlot",
     "Progress",
     "SearchResult",
+    "StudyError",
+    "StudyResult",
     "TensorBoard",
     "Trainer",
     "TrainingDivergedError",
@@ -32,4 +36,5 @@ __all__ = [
     "cross_validate",
     "grid_search",
     "random_search",
+    "study",
 ]

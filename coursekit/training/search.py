@@ -5,14 +5,13 @@ or on a cluster inside ``with joblib.parallel_config(backend="dask")`` (or "ray"
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coursekit.data.dataset import Dataset, Split
-from coursekit.training.callbacks import progress_is_on
+from coursekit.training.parallel import run_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,9 +103,7 @@ def cross_validate(
     n_jobs: int = -1,
 ) -> SearchResult:
     """Score given settings on the same stratified folds."""
-    from joblib import Parallel, delayed
     from sklearn.model_selection import StratifiedKFold
-    from tqdm.auto import tqdm
 
     if folds < 2:
         raise ValueError(f"folds must be at least 2, got {folds}")
@@ -115,19 +112,9 @@ def cross_validate(
     labels = data.train.labels
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     parts = [_fold(data, train, held) for train, held in splitter.split(labels, labels)]
-    one_thread = n_jobs != 1
-    jobs = (
-        delayed(_score_one)(score, params, part, seed, one_thread)
-        for params in candidates
-        for part in parts
-    )
+    jobs = [(score, params, part, seed) for params in candidates for part in parts]
     scores = list(
-        tqdm(
-            Parallel(n_jobs=n_jobs, return_as="generator")(jobs),
-            total=len(candidates) * folds,
-            unit="run",
-            disable=not progress_is_on(),
-        )
+        run_jobs(_score_one, jobs, total=len(jobs), n_jobs=n_jobs, one_thread=n_jobs != 1)
     )
     return SearchResult(candidates, np.array(scores).reshape(len(candidates), folds))
 
@@ -143,11 +130,7 @@ def _fold(data: Dataset, train: np.ndarray, held: np.ndarray) -> Dataset:
     )
 
 
-def _score_one(score: Score, params: Params, part: Dataset, seed: int, one_thread: bool) -> float:
-    """Run one job, with BLAS on one thread where jobs run side by side."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1) if one_thread else nullcontext():
-        value = float(score(params, part, seed))
+def _score_one(score: Score, params: Params, part: Dataset, seed: int) -> float:
+    value = float(score(params, part, seed))
     # A run that blew up is the worst there is, not a reason to lose the others.
     return value if np.isfinite(value) else -np.inf

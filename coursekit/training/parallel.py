@@ -1,0 +1,74 @@
+"""Run many jobs side by side: over the cores of one machine or, through joblib, over a cluster."""
+
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext
+from typing import Any, Literal
+
+from coursekit.training.callbacks import progress_is_on
+
+
+def run_jobs(
+    function: Callable[..., Any],
+    arguments: Iterable[tuple],
+    *,
+    total: int,
+    done: int = 0,
+    n_jobs: int = -1,
+    one_thread: bool = True,
+    order: Literal["given", "finished"] = "given",
+) -> Generator[Any, None, None]:
+    """Yield ``function(*a)`` for every ``a``, behind a progress bar.
+
+    Inside ``with joblib.parallel_config(backend="dask")`` (or "ray") the cluster does the work.
+
+    Args:
+        function: may run in another process.
+        arguments: one tuple a job.
+        total: length of the bar.
+        done: where the bar begins.
+        n_jobs: processes; -1 uses every core.
+        one_thread: limit BLAS and OpenMP to one thread in each job, so that jobs side by side do
+            not fight for the cores, and sums are added in one order.
+        order: results in the order given, or each as soon as it is there.
+
+    Raises:
+        Exception: the first of a job, after the results that were there before it. Closing the
+            generator, too, cancels the jobs that have not begun.
+    """
+    from joblib import Parallel, delayed
+    from tqdm.auto import tqdm
+
+    return_as = {"given": "generator", "finished": "generator_unordered"}[order]
+    # One job a batch: a result is handed on when it is there, not when its neighbours are.
+    results = Parallel(n_jobs=n_jobs, return_as=return_as, batch_size=1)(
+        delayed(_call)(function, one_thread, *a) for a in arguments
+    )
+    bar = tqdm(results, total=total, initial=done, unit="run", disable=not progress_is_on())
+    try:
+        for result, error, trace in bar:
+            if error is not None:
+                if error.__traceback__ is None:  # it came from another process and lost its own
+                    error.add_note(trace)
+                raise error
+            yield result
+    finally:
+        bar.close()
+        with warnings.catch_warnings():  # that jobs were cancelled, which is what is wanted
+            warnings.simplefilter("ignore")
+            results.close()
+
+
+def _call(function: Callable[..., Any], one_thread: bool, *arguments: Any) -> tuple:
+    """Return ``(result, None, "")`` or ``(None, error, its traceback)``.
+
+    An error raised here would overtake finished results that still wait to be handed on.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1) if one_thread else nullcontext():
+        try:
+            return function(*arguments), None, ""
+        except Exception as error:
+            return None, error, traceback.format_exc()

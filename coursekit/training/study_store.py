@@ -1,0 +1,106 @@
+"""Where a study's results are kept: one readable json file, written anew after every run."""
+
+import json
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from coursekit.data.files import cache_dir
+from coursekit.training.study_guard import StudyError
+
+SCHEMA = 1
+SHIPPED = Path(__file__).parent / "studies"  # results that come with the package: read only
+
+RunKey = tuple[str, int]  # arm, seed
+Row = dict[str, Any]
+
+
+def folder() -> Path:
+    """Return where results are read and written: ``COURSEKIT_STUDIES``, else the cache folder."""
+    chosen = os.environ.get("COURSEKIT_STUDIES")
+    return Path(chosen).expanduser().absolute() if chosen else cache_dir() / "studies"
+
+
+class Store:
+    """Finished runs of one study, by arm and seed.
+
+    Runs are taken from the user's file and from the one shipped with the package, wherever hash
+    and schema fit. Writing goes to the user's file alone, and replaces one that does not fit.
+
+    Args:
+        name: the file's name without ``.json``; None keeps nothing.
+        header: what the file says before its runs; ``header["hash"]`` decides whether it fits.
+        recompute: start without what was stored.
+    """
+
+    def __init__(self, name: str | None, header: dict[str, Any], *, recompute: bool = False):
+        if name is not None and (not name or Path(name).name != name):
+            raise StudyError(f"name: got {name!r}; needed a file's name without a folder")
+        self.header = {"schema": SCHEMA, "name": name, **header}
+        self.path = None if name is None else folder() / f"{name}.json"
+        self.rows: dict[RunKey, Row] = {}
+        self.origin: dict[RunKey, str] = {}  # for each run that was read: the file it is from
+        if self.path is None or recompute:
+            return
+        for path, said in ((SHIPPED / self.path.name, "the package's"), (self.path, "your")):
+            for row in self._read(path):
+                self.rows[row["arm"], row["seed"]] = row
+                self.origin[row["arm"], row["seed"]] = f"{said} {path.name}"
+
+    def _read(self, path: Path) -> list[Row]:
+        """Runs of a file; none if it does not exist, is of another study, or is damaged."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if (content["schema"], content["hash"]) != (SCHEMA, self.header["hash"]):
+                return []
+            return [_unpacked(row) for row in content["runs"]]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as error:
+            warnings.warn(
+                f"{path}: found a damaged file of results ({error!r}); it is not used, "
+                "and its runs are computed again",
+                stacklevel=4,
+            )
+            return []
+
+    def add(self, row: Row) -> None:
+        """Keep a finished run, on disk too: a study that is killed loses only runs under way."""
+        self.rows[row["arm"], row["seed"]] = row
+        if self.path is not None:
+            self._write(self.path)
+
+    def _write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")  # two processes, two names
+        try:
+            temporary.write_text(self.text(), encoding="utf-8", newline="\n")
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def text(self) -> str:
+        """The file's content: equal bytes for equal content, one line a run."""
+        head = json.dumps(self.header, indent=1, sort_keys=True, allow_nan=False)
+        rows = (json.dumps(_packed(self.rows[k]), sort_keys=True) for k in sorted(self.rows))
+        return head.removesuffix("\n}") + ',\n "runs": [\n  ' + ",\n  ".join(rows) + "\n ]\n}\n"
+
+
+def rounded(value: float) -> float:
+    """Six significant digits: what is kept, so that a table read is the table computed."""
+    return float(f"{value:.6g}")
+
+
+def _packed(row: Row) -> Row:
+    """Json knows no nan and no infinity; they are kept as strings."""
+    metrics = {k: v if math.isfinite(v) else str(v) for k, v in row["metrics"].items()}
+    return {**row, "metrics": metrics}
+
+
+def _unpacked(row: Row) -> Row:
+    metrics = {name: float(value) for name, value in row["metrics"].items()}
+    needed = ("arm", "seed", "diverged", "pictures", "stream", "unread", "seconds")
+    return {**{name: row[name] for name in needed}, "metrics": metrics}
