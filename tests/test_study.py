@@ -404,6 +404,7 @@ def test_a_dask_cluster_gives_the_same_table(data, processes):
     same(here, there)
 
 
+@pytest.mark.filterwarnings("ignore:.*have been cancelled")  # joblib's, true and harmless
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_error_in_a_run_ends_the_study_and_keeps_what_is_done(data, folder, n_jobs):
     def breaks(settings, data, seed):

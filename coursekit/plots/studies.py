@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit.plots.style import LINE_STYLES, MARKERS
@@ -80,12 +81,21 @@ def study(
             ax.axhline(chance, color="black", linestyle=":", marker="", linewidth=1, label=CHANCE)
         ax.set_xlabel(x if xlabel is None else xlabel)
         if log_x:
-            ax.set_xscale("log")
+            _log_axis(ax, frame[x])
         if log_y:
             ax.set_yscale("log")
     axes[0, 0].set_ylabel(y if ylabel is None else ylabel)
     _legend(fig, diverged=bool(frame[y].isna().any()))
     return fig
+
+
+def _log_axis(ax: Axes, values: "pd.Series") -> None:
+    """A logarithmic axis, marked at the levels themselves where they lie close together."""
+    ax.set_xscale("log")
+    levels = np.unique(values)
+    if levels[-1] < 1000 * levels[0]:
+        ax.set_xticks(levels, [f"{level:g}" for level in levels])
+        ax.xaxis.set_minor_locator(NullLocator())
 
 
 def heat_map(

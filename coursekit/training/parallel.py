@@ -1,7 +1,6 @@
 """Run many jobs side by side: over the cores of one machine or, through joblib, over a cluster."""
 
 import traceback
-import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -55,9 +54,7 @@ def run_jobs(
             yield result
     finally:
         bar.close()
-        with warnings.catch_warnings():  # that jobs were cancelled, which is what is wanted
-            warnings.simplefilter("ignore")
-            results.close()
+        results.close()  # joblib then warns that jobs were cancelled
 
 
 def _call(function: Callable[..., Any], one_thread: bool, *arguments: Any) -> tuple:
