@@ -12,7 +12,8 @@ LESSON = notebooks/01_fc_nets.ipynb
 LAB_FLAGS =
 TEST_FLAGS =
 
-SOURCES = pyproject.toml constraints.txt setup.py coursekit/kernels/_cython.pyx coursekit/kernels/_simd.h
+SOURCES = pyproject.toml constraints.txt setup.py \
+          $(wildcard coursekit/kernels/*.pyx coursekit/kernels/*.pxi coursekit/kernels/*.h)
 
 HTML = build/html
 

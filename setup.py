@@ -6,6 +6,7 @@ They are optional: without a compiler the package installs all the same and NumP
 
 import os
 import sys
+from glob import glob
 from itertools import product
 
 from Cython.Build import cythonize
@@ -54,7 +55,7 @@ extensions = cythonize(
             "coursekit.kernels._cython",
             ["coursekit/kernels/_cython.pyx"],
             include_dirs=["coursekit/kernels"],
-            depends=["coursekit/kernels/_simd.h"],
+            depends=["coursekit/kernels/_simd.h", *glob("coursekit/kernels/*.pxi")],
         )
     ],
     build_dir="build",

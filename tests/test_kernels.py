@@ -1,4 +1,4 @@
-"""The optimiser step: three backends and torch agree; bad input is named."""
+"""Three backends agree, and so does torch; threads change nothing; bad input is named."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from coursekit import kernels
-from coursekit.kernels import _backend
+from coursekit.kernels import _backend, _dropout, _normalization
 
 SIZES = [(1,), (3,), (17,), (1025,), (5, 7, 3)]
 SGD_RULES = [
@@ -228,6 +228,119 @@ def test_sgd_arguments_that_do_not_fit(v, rule, message):
 def test_adam_counts_from_one():
     with pytest.raises(ValueError, match="step must be at least 1, got 0"):
         kernels.adam_step(*(GOOD.copy() for _ in range(4)), step=0, lr=0.1)
+
+
+# --- normalisation and dropout ------------------------------------------------------------------
+# tests/test_normalization.py and test_dropout.py compare the chosen backend with torch.
+
+NORM_SHAPES = [(1, 1, 2), (2, 1, 1), (4, 3, 1), (7, 5, 1), (3, 2, 31), (2, 3, 67), (1, 4, 1100)]
+WIDE = [(9, 1030, 1), (5, 129, 1)]  # more channels than one thread takes at once
+
+
+def norms(name, shape, dtype=np.float64, affine=True, threads=1):
+    """All results of all normalisations and of dropout by the backend ``name``."""
+    rng = np.random.default_rng(0)
+    x = (100 + rng.standard_normal(shape)).astype(dtype)
+    dout = rng.standard_normal(shape).astype(dtype)
+    weight, bias, mean, var = rng.uniform(1, 2, (4, shape[1])).astype(dtype)
+    features = rng.standard_normal((2, *shape[1:])).astype(dtype)
+    if not affine:
+        weight, bias, features = None, None, (None, None)
+    for array in (x, dout):
+        array.setflags(write=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_backend, "backend", module(name))
+        patch.setattr(_normalization, "backend", module(name))
+        patch.setattr(_dropout, "backend", module(name))
+        patch.setattr(_backend, "_num_threads", threads)
+        results = []
+        for given in ((), (mean, var)):
+            out, *used = kernels.batch_norm_forward(x, weight, bias, *given)
+            grads = kernels.batch_norm_backward(dout, x, weight, *used, batch_stats=not given)
+            results += [out, *used, *grads]
+        for ndim in (1, 2):
+            pair = [None if a is None else a[(0,) * (2 - ndim)] for a in features]
+            out, *used = kernels.layer_norm_forward(x, *pair, normalized_ndim=ndim)
+            grads = kernels.layer_norm_backward(dout, x, pair[0], *used, normalized_ndim=ndim)
+            results += [out, *used, *grads]
+        keep = rng.random(shape) < 0.5
+        results.append(kernels.dropout(x, keep, scale=1.7))
+    return results
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-11), (np.float32, 1e-5)])
+@pytest.mark.parametrize("shape", NORM_SHAPES + WIDE, ids=str)
+@pytest.mark.parametrize("name", ["numpy", "cython"])
+def test_normalising_backends_agree_with_the_loops(name, shape, dtype, tolerance, affine):
+    oracle = norms("loops", shape, dtype, affine)
+    for ours, true in zip(norms(name, shape, dtype, affine), oracle, strict=True):
+        assert ours.shape == true.shape and ours.dtype in (dtype, np.float64)
+        # Layer norm over one feature divides 0 by sqrt(eps): what cancels is as large as 1/eps.
+        scale = max(1, abs(true).max()) * (300 if 1 in shape[1:] else 1)
+        np.testing.assert_allclose(ours, true, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("shape", [(128, 300, 1), (64, 7, 200), (40, 1100, 1)], ids=str)
+def test_threads_do_not_change_a_bit_of_a_norm(shape):
+    alone = norms("cython", shape, np.float32)
+    for threads in (2, 3):
+        for ours, expected in zip(
+            norms("cython", shape, np.float32, True, threads), alone, strict=True
+        ):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_threads_do_not_change_a_bit_where_the_first_guess_at_a_mean_fails():
+    x = np.random.default_rng(0).standard_normal((4096, 40)).astype(np.float32)
+    x[:: 4096 // 7, 3] = 1e4
+    results = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_normalization, "backend", module("cython"))
+        for threads in (1, 2, 3):
+            patch.setattr(_normalization, "get_num_threads", lambda n=threads: n)
+            results.append(kernels.batch_norm_forward(x, None, None))
+    np.testing.assert_allclose(results[0][2], x.var(axis=0, dtype=np.float64), rtol=1e-5)
+    for other in results[1:]:
+        for ours, expected in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_no_rows_give_no_rows(backend, monkeypatch):
+    monkeypatch.setattr(_normalization, "backend", backend)
+    x, ones = np.zeros((0, 3), np.float32), np.ones(3, np.float32)
+    out, *used = kernels.batch_norm_forward(x, ones, ones, ones, ones)
+    dx, dweight, dbias = kernels.batch_norm_backward(out, x, ones, *used, batch_stats=False)
+    assert out.shape == dx.shape == (0, 3) and not dweight.any() and not dbias.any()
+    out, *used = kernels.layer_norm_forward(x, ones, ones)
+    dx, dweight, dbias = kernels.layer_norm_backward(out, x, ones, *used)
+    assert out.shape == dx.shape == (0, 3) and not dweight.any() and not dbias.any()
+    with pytest.raises(ValueError, match="x must hold values to take a mean of"):
+        kernels.batch_norm_forward(x, ones, ones)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda x, v: kernels.batch_norm_forward(x, v, v, v), "mean and var must both be"),
+        (lambda x, v: kernels.batch_norm_forward(x, v, v, v, v[:2]), "var must have shape (3,)"),
+        (
+            lambda x, v: kernels.batch_norm_backward(x, x, v, v, v, batch_stats=True),
+            "mean must be a float64 array, got float32",
+        ),
+        (lambda x, v: kernels.layer_norm_forward(x, v[:2], v), "weight must have shape (3,)"),
+        (
+            lambda x, v: kernels.layer_norm_backward(x, x, v, np.ones(3), np.ones(4)),
+            "mean must have shape (4,) to match the rows of x, got (3,)",
+        ),
+        (lambda x, v: kernels.layer_norm_backward([1.0], x, v, v, v), "dout must be a NumPy array"),
+        (lambda x, v: kernels.dropout(x, x, scale=1), "keep must be a bool array, got float32"),
+        (lambda x, v: kernels.dropout(x, v > 0, scale=1), "keep must have shape (4, 3) to match x"),
+    ],
+)
+def test_norms_and_dropout_name_what_does_not_fit(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call(np.ones((4, 3), np.float32), np.ones(3, np.float32))
 
 
 # --- which backend runs -------------------------------------------------------------------------

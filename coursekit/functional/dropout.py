@@ -1,9 +1,12 @@
 """Dropout (lesson 2, "Drop half of the net")."""
 
+from math import prod
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from coursekit import kernels
 from coursekit.functional._validate import check_float, check_shape
 
 Cache = tuple[NDArray[np.bool_] | None, float, tuple[int, ...]]
@@ -37,9 +40,26 @@ def dropout_forward(
         return x.copy(), (None, 1.0, x.shape)
     if rng is None:
         raise ValueError("rng must be a numpy.random.Generator to draw a mask, got None")
-    keep = rng.random(x.shape, np.float32) >= p
+    keep = _draw(x.shape, 1 - p, rng)
     scale = 0.0 if p == 1 else 1 / (1 - p)
-    return np.where(keep, x * x.dtype.type(scale), x.dtype.type(0)), (keep, scale, x.shape)
+    return kernels.dropout(x, keep, scale=scale), (keep, scale, x.shape)
+
+
+def _draw(shape: tuple[int, ...], q: float, rng: Generator) -> NDArray[np.bool_]:
+    """A mask that is True with chance ``q``, at the price of one random byte an entry.
+
+    A byte below ``256 q`` says yes, one above says no. Where it ties with the whole part, a fine
+    draw decides by the rest: one entry in 256, and no chance is rounded.
+    """
+    size = prod(shape)
+    words = rng.integers(2**64, size=-(-size // 8), dtype=np.uint64)
+    coarse = words.astype("<u8", copy=False).view(np.uint8)[:size]
+    whole, rest = divmod(256 * q, 1)
+    keep = coarse < int(whole)
+    if rest:
+        ties = np.flatnonzero(coarse == int(whole))
+        keep[ties] = rng.random(len(ties)) < rest
+    return keep.reshape(shape)
 
 
 def dropout_backward(dout: NDArray, cache: Cache) -> NDArray:
@@ -52,4 +72,4 @@ def dropout_backward(dout: NDArray, cache: Cache) -> NDArray:
     check_shape("dout", dout, shape, "to match out")
     if keep is None:
         return dout
-    return np.where(keep, dout * dout.dtype.type(scale), dout.dtype.type(0))
+    return kernels.dropout(dout, keep, scale=scale)

@@ -1,16 +1,25 @@
 """Batch and layer normalisation (lesson 2, "Normalise inside the net")."""
 
-from typing import Any
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit import kernels
 from coursekit.functional._validate import check_float, check_shape
 
 
-def _per_channel(v: NDArray, ndim: int) -> NDArray:
-    """Shape a vector over channels so that it broadcasts against (N, C, *)."""
-    return v.reshape(1, -1, *(1,) * (ndim - 2))
+class BatchNormCache(NamedTuple):
+    """What :func:`batch_norm_backward` needs: the input itself instead of a standardised copy."""
+
+    x: NDArray
+    weight: NDArray | None
+    bias: NDArray | None
+    mean: NDArray[np.float64]
+    var: NDArray[np.float64]
+    eps: float
+    batch_stats: bool
 
 
 def batch_norm_forward(
@@ -23,7 +32,7 @@ def batch_norm_forward(
     training: bool,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> tuple[NDArray, Any, NDArray | None, NDArray | None]:
+) -> tuple[NDArray, BatchNormCache, NDArray | None, NDArray | None]:
     """Standardise every channel over the batch, then scale and shift it.
 
     ``out = weight * (x - mean) / sqrt(var + eps) + bias``, with the mean and the biased variance
@@ -53,37 +62,52 @@ def batch_norm_forward(
     check_float("x", x)
     if x.ndim < 2:
         raise ValueError(f"x must have shape (N, C) or (N, C, *), got shape {x.shape}")
-    channels, count = (x.shape[1],), x.size // x.shape[1]
-    vectors = {"weight": weight, "bias": bias}
-    for name, v in (vectors | {"running_mean": running_mean, "running_var": running_var}).items():
-        if v is not None:
-            check_float(name, v)
-            check_shape(name, v, channels, f"to match the {x.shape[1]} channels of x")
-    use_batch = training or running_mean is None or running_var is None
-    if use_batch:
-        if count < 2:
-            raise ValueError(
-                "x must hold more than one value a channel when batch statistics are used, "
-                f"got shape {x.shape}"
-            )
-        axes = (0, *range(2, x.ndim))
-        mean, var = x.mean(axis=axes), x.var(axis=axes)
-        if training and running_mean is not None and running_var is not None:
-            keep, add = running_mean.dtype.type(1 - momentum), running_mean.dtype.type(momentum)
-            running_mean = keep * running_mean + add * mean
-            running_var = keep * running_var + add * var * x.dtype.type(count / (count - 1))
-    else:
-        mean, var = running_mean, running_var
-    inv_std = 1 / np.sqrt(var + x.dtype.type(eps))
-    x_hat = (x - _per_channel(mean, x.ndim)) * _per_channel(inv_std, x.ndim)
-    out = x_hat if weight is None else x_hat * _per_channel(weight, x.ndim)
-    if bias is not None:
-        out = out + _per_channel(bias, x.ndim)
-    return out, (x, weight, mean, inv_std, use_batch), running_mean, running_var
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must both be arrays or both be None")
+    if running_mean is None or running_var is None:
+        _check_count(x)
+        out, mean, var = kernels.batch_norm_forward(x, weight, bias, eps=eps)
+        return out, BatchNormCache(x, weight, bias, mean, var, eps, True), None, None
+    why = f"to match the {x.shape[1]} channels of x"
+    for name, v in (("running_mean", running_mean), ("running_var", running_var)):
+        check_float(name, v)
+        check_shape(name, v, x.shape[1:2], why)
+    if not training:
+        out, mean, var = kernels.batch_norm_forward(
+            x, weight, bias, running_mean, running_var, eps=eps
+        )
+        cache = BatchNormCache(x, weight, bias, mean, var, eps, False)
+        return out, cache, running_mean, running_var
+    count = _check_count(x)
+    out, mean, var = kernels.batch_norm_forward(x, weight, bias, eps=eps)
+    return (
+        out,
+        BatchNormCache(x, weight, bias, mean, var, eps, True),
+        _averaged(running_mean, mean, momentum),
+        _averaged(running_var, var * (count / (count - 1)), momentum),
+    )
+
+
+def _check_count(x: NDArray) -> int:
+    """How many values a channel has: the variance of one says nothing."""
+    count = x.shape[0] * prod(x.shape[2:])
+    if count < 2:
+        raise ValueError(
+            "x must hold more than one value a channel when batch statistics are used, "
+            f"got shape {x.shape}"
+        )
+    return count
+
+
+def _averaged(running: NDArray, batch: NDArray, momentum: float) -> NDArray:
+    """``running``, moved towards ``batch`` in float64 and rounded once."""
+    wide = running.astype(np.float64)
+    wide += momentum * (batch - wide)
+    return wide.astype(running.dtype)
 
 
 def batch_norm_backward(
-    dout: NDArray, cache: Any, *, need_dx: bool = True
+    dout: NDArray, cache: BatchNormCache, *, need_dx: bool = True
 ) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
     """Gradients of :func:`batch_norm_forward`; after an evaluation the statistics are constants.
 
@@ -98,21 +122,33 @@ def batch_norm_backward(
     Raises:
         ValueError: ``dout`` does not have the shape of ``out``.
     """
-    x, weight, mean, inv_std, use_batch = cache
-    check_shape("dout", dout, x.shape, "to match out")
-    axes = (0, *range(2, x.ndim))
-    x_hat = (x - _per_channel(mean, x.ndim)) * _per_channel(inv_std, x.ndim)
-    dbias = dout.sum(axis=axes)
-    dweight = (dout * x_hat).sum(axis=axes)
-    dx = None
-    if need_dx:
-        scale = inv_std if weight is None else weight * inv_std
-        dx = dout
-        if use_batch:
-            n = x.dtype.type(x.size // x.shape[1])
-            dx = dout - _per_channel(dbias / n, x.ndim) - x_hat * _per_channel(dweight / n, x.ndim)
-        dx = dx * _per_channel(scale, x.ndim)
-    return (dx, None, None) if weight is None else (dx, dweight, dbias)
+    dx, dweight, dbias = kernels.batch_norm_backward(
+        dout,
+        cache.x,
+        cache.weight,
+        cache.mean,
+        cache.var,
+        batch_stats=cache.batch_stats,
+        eps=cache.eps,
+        need_dx=need_dx,
+    )
+    return (
+        dx,
+        dweight if cache.weight is not None else None,
+        dbias if cache.bias is not None else None,
+    )
+
+
+class LayerNormCache(NamedTuple):
+    """What :func:`layer_norm_backward` needs."""
+
+    x: NDArray
+    weight: NDArray | None
+    bias: NDArray | None
+    mean: NDArray[np.float64]
+    var: NDArray[np.float64]
+    normalized_ndim: int
+    eps: float
 
 
 def layer_norm_forward(
@@ -122,7 +158,7 @@ def layer_norm_forward(
     *,
     normalized_ndim: int = 1,
     eps: float = 1e-5,
-) -> tuple[NDArray, Any]:
+) -> tuple[NDArray, LayerNormCache]:
     """Standardise every picture over its own features, then scale and shift.
 
     Args:
@@ -140,26 +176,14 @@ def layer_norm_forward(
 
     Source: Ba, Kiros & Hinton, "Layer Normalization", 2016.
     """
-    check_float("x", x)
-    if not 1 <= normalized_ndim <= x.ndim:
-        raise ValueError(f"normalized_ndim must lie in 1..{x.ndim}, got {normalized_ndim}")
-    shape = x.shape[-normalized_ndim:]
-    for name, v in {"weight": weight, "bias": bias}.items():
-        if v is not None:
-            check_float(name, v)
-            check_shape(name, v, shape, "to match the last axes of x")
-    axes = tuple(range(-normalized_ndim, 0))
-    mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
-    inv_std = 1 / np.sqrt(var + x.dtype.type(eps))
-    x_hat = (x - mean) * inv_std
-    out = x_hat if weight is None else x_hat * weight
-    if bias is not None:
-        out = out + bias
-    return out, (x, weight, mean, inv_std, axes)
+    out, mean, var = kernels.layer_norm_forward(
+        x, weight, bias, normalized_ndim=normalized_ndim, eps=eps
+    )
+    return out, LayerNormCache(x, weight, bias, mean, var, normalized_ndim, eps)
 
 
 def layer_norm_backward(
-    dout: NDArray, cache: Any, *, need_dx: bool = True
+    dout: NDArray, cache: LayerNormCache, *, need_dx: bool = True
 ) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
     """Gradients of :func:`layer_norm_forward`.
 
@@ -174,16 +198,18 @@ def layer_norm_backward(
     Raises:
         ValueError: ``dout`` does not have the shape of ``out``.
     """
-    x, weight, mean, inv_std, axes = cache
-    check_shape("dout", dout, x.shape, "to match out")
-    batch = tuple(range(x.ndim - len(axes)))
-    x_hat = (x - mean) * inv_std
-    dx = None
-    if need_dx:
-        g = dout if weight is None else dout * weight
-        mean_g = g.mean(axis=axes, keepdims=True)
-        mean_gx = (g * x_hat).mean(axis=axes, keepdims=True)
-        dx = (g - mean_g - x_hat * mean_gx) * inv_std
-    if weight is None:
-        return dx, None, None
-    return dx, (dout * x_hat).sum(axis=batch), dout.sum(axis=batch)
+    dx, dweight, dbias = kernels.layer_norm_backward(
+        dout,
+        cache.x,
+        cache.weight,
+        cache.mean,
+        cache.var,
+        normalized_ndim=cache.normalized_ndim,
+        eps=cache.eps,
+        need_dx=need_dx,
+    )
+    return (
+        dx,
+        dweight if cache.weight is not None else None,
+        dbias if cache.bias is not None else None,
+    )

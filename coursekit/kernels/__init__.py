@@ -7,13 +7,25 @@ is imported; ``COURSEKIT_KERNELS=loops|numpy|cython`` in the environment forces 
 """
 
 from coursekit.kernels._backend import KernelInfo, get_num_threads, info, set_num_threads
+from coursekit.kernels._dropout import dropout
+from coursekit.kernels._normalization import (
+    batch_norm_backward,
+    batch_norm_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+)
 from coursekit.kernels._optimizer_step import adam_step, sgd_step
 
 __all__ = [
     "KernelInfo",
     "adam_step",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "dropout",
     "get_num_threads",
     "info",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "set_num_threads",
     "sgd_step",
 ]

@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.kernels._backend import backend, get_num_threads
-
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+from coursekit.kernels._check import DTYPES
 
 
 def sgd_step(

@@ -67,3 +67,126 @@ def adam_step(
         m[i] += (1 - beta1) * (grad - m[i])
         v[i] = beta2 * v[i] + (1 - beta2) * grad * grad
         w[i] -= step_size * m[i] / (np.sqrt(v[i]) / root_correction + eps)
+
+
+def batch_norm_forward(
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    bias: NDArray[np.floating] | None,
+    mean: NDArray[np.float64],
+    var: NDArray[np.float64],
+    out: NDArray[np.floating],
+    *,
+    eps: float,
+    batch_stats: bool,
+    num_threads: int = 1,
+) -> None:
+    """``out``, with ``batch_stats`` also ``mean`` and ``var``; x is (N, C, S)."""
+    for c in range(x.shape[1]):
+        channel = x[:, c].reshape(-1).tolist()
+        if batch_stats:
+            mean[c], var[c] = _mean_and_var(channel)
+        gain = (1 if weight is None else float(weight[c])) / math.sqrt(var[c] + eps)
+        shift = 0 if bias is None else float(bias[c])
+        values = [gain * (value - mean[c]) + shift for value in channel]
+        out[:, c] = np.reshape(values, out[:, c].shape)
+
+
+def batch_norm_backward(
+    dout: NDArray[np.floating],
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    mean: NDArray[np.float64],
+    var: NDArray[np.float64],
+    dx: NDArray[np.floating] | None,
+    dweight: NDArray[np.floating],
+    dbias: NDArray[np.floating],
+    *,
+    eps: float,
+    batch_stats: bool,
+    num_threads: int = 1,
+) -> None:
+    """``dx``, ``dweight`` and ``dbias``; x is (N, C, S)."""
+    for c in range(x.shape[1]):
+        inv_std = 1 / math.sqrt(var[c] + eps)
+        gradient = dout[:, c].reshape(-1).tolist()
+        x_hat = [(value - mean[c]) * inv_std for value in x[:, c].reshape(-1).tolist()]
+        db = math.fsum(gradient)
+        dw = math.fsum(g * h for g, h in zip(gradient, x_hat, strict=True))
+        dweight[c], dbias[c] = dw, db
+        if dx is not None:
+            gain = inv_std if weight is None else float(weight[c]) * inv_std
+            n = len(gradient) if batch_stats else math.inf  # constants take no part of it back
+            pairs = zip(gradient, x_hat, strict=True)
+            values = [gain * (g - db / n - h * dw / n) for g, h in pairs]
+            dx[:, c] = np.reshape(values, dx[:, c].shape)
+
+
+def layer_norm_forward(
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    bias: NDArray[np.floating] | None,
+    mean: NDArray[np.float64],
+    var: NDArray[np.float64],
+    out: NDArray[np.floating],
+    *,
+    eps: float,
+    num_threads: int = 1,
+) -> None:
+    """``out``, ``mean`` and ``var``; x is (N, D)."""
+    for n, row in enumerate(x.tolist()):
+        mean[n], var[n] = _mean_and_var(row)
+        for j, value in enumerate(row):
+            x_hat = (value - mean[n]) / math.sqrt(var[n] + eps)
+            scaled = x_hat if weight is None else x_hat * float(weight[j])
+            out[n, j] = scaled if bias is None else scaled + float(bias[j])
+
+
+def layer_norm_backward(
+    dout: NDArray[np.floating],
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    mean: NDArray[np.float64],
+    var: NDArray[np.float64],
+    dx: NDArray[np.floating] | None,
+    dweight: NDArray[np.float64] | None,
+    dbias: NDArray[np.float64] | None,
+    *,
+    eps: float,
+    num_threads: int = 1,
+) -> None:
+    """``dx``; and the rows' parts are added to ``dweight`` and ``dbias``; x is (N, D)."""
+    features = range(x.shape[1])
+    for n, (gradient, row) in enumerate(zip(dout.tolist(), x.tolist(), strict=True)):
+        inv_std = 1 / math.sqrt(var[n] + eps)
+        x_hat = [(value - mean[n]) * inv_std for value in row]
+        if dweight is not None and dbias is not None:
+            for j in features:
+                dweight[j] += gradient[j] * x_hat[j]
+                dbias[j] += gradient[j]
+        if dx is not None:
+            g = [gradient[j] * (1 if weight is None else float(weight[j])) for j in features]
+            mean_g = math.fsum(g) / len(g)
+            mean_gx = math.fsum(g[j] * x_hat[j] for j in features) / len(g)
+            for j in features:
+                dx[n, j] = inv_std * (g[j] - mean_g - x_hat[j] * mean_gx)
+
+
+def _mean_and_var(values: list[float]) -> tuple[float, float]:
+    """Mean and biased variance."""
+    mean = math.fsum(values) / len(values)
+    return mean, math.fsum((value - mean) ** 2 for value in values) / len(values)
+
+
+def dropout(
+    x: NDArray[np.floating],
+    keep: NDArray[np.bool_],
+    out: NDArray[np.floating],
+    *,
+    scale: float,
+    num_threads: int = 1,
+) -> None:
+    """``out = x * keep * scale``; see :func:`coursekit.kernels.dropout`."""
+    x, keep, out = x.reshape(-1), keep.reshape(-1), out.reshape(-1)
+    for i in range(x.size):
+        out[i] = x[i] * (keep[i] * scale)

@@ -53,6 +53,8 @@ class BatchNorm1d(Module):
         if x.ndim not in self._ndims:
             axes = " or ".join(map(str, self._ndims))
             raise ValueError(f"x must have {axes} axes, got shape {x.shape}")
+        if x.shape[1] != self.num_features:
+            raise ValueError(f"x must have {self.num_features} channels, got shape {x.shape}")
         momentum = self.momentum
         tracks = self.running_mean is not None
         if momentum is None:
@@ -68,14 +70,15 @@ class BatchNorm1d(Module):
             eps=self.eps,
         )
         if self.training and tracks:
-            self.num_batches_tracked = self.num_batches_tracked + 1
+            self.num_batches_tracked += 1
         return out
 
     def backward(self, dout: NDArray, *, need_dx: bool = True) -> NDArray | None:
         """Gradients of weight and bias; returns that of the input, or None."""
         dx, dweight, dbias = F.batch_norm_backward(dout, self._take_cache(), need_dx=need_dx)
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None and dweight is not None:
             self.weight.accumulate(dweight)
+        if self.bias is not None and dbias is not None:
             self.bias.accumulate(dbias)
         return dx
 
@@ -128,8 +131,9 @@ class LayerNorm(Module):
     def backward(self, dout: NDArray, *, need_dx: bool = True) -> NDArray | None:
         """Gradients of weight and bias; returns that of the input, or None."""
         dx, dweight, dbias = F.layer_norm_backward(dout, self._take_cache(), need_dx=need_dx)
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None and dweight is not None:
             self.weight.accumulate(dweight)
+        if self.bias is not None and dbias is not None:
             self.bias.accumulate(dbias)
         return dx
 

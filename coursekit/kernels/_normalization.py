@@ -1,0 +1,254 @@
+"""Batch and layer normalisation: checked here once, computed by the chosen backend.
+
+Statistics come out in float64 whatever the arrays are: a mean of 1000 rounded to float32 would be
+wrong in the fifth digit of values that vary by 1.
+"""
+
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coursekit.kernels._backend import backend, get_num_threads
+from coursekit.kernels._check import check_float, check_gradient, check_like
+
+FLOAT64 = np.dtype(np.float64)
+Vector = NDArray[np.float64]
+
+
+def batch_norm_forward(
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    bias: NDArray[np.floating] | None,
+    mean: NDArray[np.floating] | None = None,
+    var: NDArray[np.floating] | None = None,
+    *,
+    eps: float = 1e-5,
+) -> tuple[NDArray[np.floating], Vector, Vector]:
+    """``weight * (x - mean) / sqrt(var + eps) + bias`` for every channel.
+
+    Args:
+        x: (N, C, *), float32 or float64.
+        weight: (C,) of the dtype of x, or None for 1.
+        bias: (C,) of the dtype of x, or None for 0.
+        mean: (C,), float32 or float64; None for the batch's own.
+        var: (C,), float32 or float64; None, like ``mean``, for the batch's own, biased.
+        eps: added to the variance, under the root.
+
+    Returns:
+        out of the shape and dtype of x; mean and variance that were used, (C,) in float64.
+
+    Raises:
+        ValueError: an array has the wrong type or shape, or there are no values to take a mean of.
+    """
+    x = check_float("x", x)
+    shape = _as_3d(x)
+    weight, bias = _per_channel("weight", weight, x), _per_channel("bias", bias, x)
+    if (mean is None) != (var is None):
+        raise ValueError("mean and var must both be arrays or both be None")
+    if mean is None or var is None:
+        if x.size == 0:
+            raise ValueError(f"x must hold values to take a mean of, got shape {x.shape}")
+        batch_stats, used_mean, used_var = True, np.empty(shape[1]), np.empty(shape[1])
+    else:
+        batch_stats, used_mean, used_var = False, _widened("mean", mean, x), _widened("var", var, x)
+    out = np.empty(x.shape, x.dtype)
+    backend.batch_norm_forward(
+        x.reshape(shape),
+        weight,
+        bias,
+        used_mean,
+        used_var,
+        out.reshape(shape),
+        eps=float(eps),
+        batch_stats=batch_stats,
+        num_threads=get_num_threads(),
+    )
+    return out, used_mean, used_var
+
+
+def batch_norm_backward(
+    dout: NDArray[np.floating],
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    mean: Vector,
+    var: Vector,
+    *,
+    batch_stats: bool,
+    eps: float = 1e-5,
+    need_dx: bool = True,
+) -> tuple[NDArray[np.floating] | None, NDArray[np.floating], NDArray[np.floating]]:
+    """Gradients of :func:`batch_norm_forward`.
+
+    Args:
+        dout: gradient with respect to ``out``, shape of x; converted to its dtype.
+        x: what the forward pass got.
+        weight: what the forward pass got.
+        mean: what the forward pass returned.
+        var: what the forward pass returned.
+        batch_stats: whether they were the batch's own; else they count as constants.
+        eps: what the forward pass got.
+        need_dx: False skips ``dx``.
+
+    Returns:
+        dx of the shape of x or None; dweight and dbias (C,), also where the forward had none.
+
+    Raises:
+        ValueError: an array has the wrong type or shape.
+    """
+    x = check_float("x", x)
+    shape = _as_3d(x)
+    dout = check_gradient(dout, x)
+    dx = np.empty(x.shape, x.dtype) if need_dx else None
+    dweight, dbias = np.empty(shape[1], x.dtype), np.empty(shape[1], x.dtype)
+    backend.batch_norm_backward(
+        dout.reshape(shape),
+        x.reshape(shape),
+        _per_channel("weight", weight, x),
+        _per_channel("mean", mean, x, FLOAT64),
+        _per_channel("var", var, x, FLOAT64),
+        dx.reshape(shape) if dx is not None else None,
+        dweight,
+        dbias,
+        eps=float(eps),
+        batch_stats=bool(batch_stats),
+        num_threads=get_num_threads(),
+    )
+    return dx, dweight, dbias
+
+
+def layer_norm_forward(
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    bias: NDArray[np.floating] | None,
+    *,
+    normalized_ndim: int = 1,
+    eps: float = 1e-5,
+) -> tuple[NDArray[np.floating], Vector, Vector]:
+    """``weight * (x - mean) / sqrt(var + eps) + bias`` over the last axes.
+
+    Args:
+        x: (*, D...), float32 or float64.
+        weight: shape of the last ``normalized_ndim`` axes, dtype of x, or None for 1.
+        bias: shape of the last ``normalized_ndim`` axes, dtype of x, or None for 0.
+        normalized_ndim: how many of the last axes one mean is taken over.
+        eps: added to the variance, under the root.
+
+    Returns:
+        out of the shape and dtype of x; mean and biased variance of each row, flat, in float64.
+
+    Raises:
+        ValueError: an array has the wrong type or shape, or there are no values to take a mean of.
+    """
+    x = check_float("x", x)
+    rows, size = _as_2d(x, normalized_ndim)
+    out = np.empty(x.shape, x.dtype)
+    mean, var = np.empty(rows), np.empty(rows)
+    backend.layer_norm_forward(
+        x.reshape(rows, size),
+        _per_feature("weight", weight, x, normalized_ndim),
+        _per_feature("bias", bias, x, normalized_ndim),
+        mean,
+        var,
+        out.reshape(rows, size),
+        eps=float(eps),
+        num_threads=get_num_threads(),
+    )
+    return out, mean, var
+
+
+def layer_norm_backward(
+    dout: NDArray[np.floating],
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating] | None,
+    mean: Vector,
+    var: Vector,
+    *,
+    normalized_ndim: int = 1,
+    eps: float = 1e-5,
+    need_dx: bool = True,
+) -> tuple[NDArray[np.floating] | None, NDArray[np.floating], NDArray[np.floating]]:
+    """Gradients of :func:`layer_norm_forward`.
+
+    Args:
+        dout: gradient with respect to ``out``, shape of x; converted to its dtype.
+        x: what the forward pass got.
+        weight: what the forward pass got.
+        mean: what the forward pass returned.
+        var: what the forward pass returned.
+        normalized_ndim: what the forward pass got.
+        eps: what the forward pass got.
+        need_dx: False skips ``dx``.
+
+    Returns:
+        dx of the shape of x or None; dweight and dbias, also where the forward had none.
+
+    Raises:
+        ValueError: an array has the wrong type or shape.
+    """
+    x = check_float("x", x)
+    dout = check_gradient(dout, x)
+    rows, size = _as_2d(x, normalized_ndim)
+    dx = np.empty(x.shape, x.dtype) if need_dx else None
+    dweight, dbias = np.zeros(size), np.zeros(size)
+    backend.layer_norm_backward(
+        dout.reshape(rows, size),
+        x.reshape(rows, size),
+        _per_feature("weight", weight, x, normalized_ndim),
+        check_like("mean", mean, FLOAT64, (rows,), "to match the rows of x"),
+        check_like("var", var, FLOAT64, (rows,), "to match the rows of x"),
+        dx.reshape(rows, size) if dx is not None else None,
+        dweight,
+        dbias,
+        eps=float(eps),
+        num_threads=get_num_threads(),
+    )
+    features = x.shape[x.ndim - normalized_ndim :]
+    return (
+        dx,
+        dweight.astype(x.dtype).reshape(features),
+        dbias.astype(x.dtype).reshape(features),
+    )
+
+
+def _per_channel(
+    name: str, v: NDArray | None, x: NDArray, dtype: np.dtype | None = None
+) -> NDArray | None:
+    """``v``, checked, if there is one."""
+    if v is None:
+        return None
+    return check_like(name, v, dtype or x.dtype, x.shape[1:2], "to match the channels of x")
+
+
+def _widened(name: str, v: NDArray, x: NDArray) -> Vector:
+    """A copy of ``v``, checked, in float64."""
+    v = check_float(name, v)
+    return check_like(name, v, v.dtype, x.shape[1:2], "to match the channels of x").astype(FLOAT64)
+
+
+def _as_3d(x: NDArray) -> tuple[int, int, int]:
+    """(N, C, *) as (N, C, S)."""
+    if x.ndim < 2:
+        raise ValueError(f"x must have shape (N, C) or (N, C, *), got shape {x.shape}")
+    return x.shape[0], x.shape[1], prod(x.shape[2:])
+
+
+def _per_feature(name: str, v: NDArray | None, x: NDArray, normalized_ndim: int) -> NDArray | None:
+    """``v``, checked and flat, if there is one."""
+    if v is None:
+        return None
+    features = x.shape[x.ndim - normalized_ndim :]
+    return check_like(name, v, x.dtype, features, "to match the last axes of x").reshape(-1)
+
+
+def _as_2d(x: NDArray, normalized_ndim: int) -> tuple[int, int]:
+    """(*, D...) as (rows, D)."""
+    if not 1 <= normalized_ndim <= x.ndim:
+        raise ValueError(
+            f"normalized_ndim must lie in 1..{x.ndim} for x of shape {x.shape}, "
+            f"got {normalized_ndim}"
+        )
+    size = prod(x.shape[x.ndim - normalized_ndim :])
+    if size == 0:
+        raise ValueError(f"x must hold values to take a mean of, got shape {x.shape}")
+    return x.size // size, size
