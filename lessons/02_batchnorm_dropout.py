@@ -1041,12 +1041,14 @@ expect(
 
 # %% [markdown]
 # Batch norm widens the window from less than one order of magnitude to four. It does not make the scale
-# irrelevant: accuracy still has a top, near the scale that the plain net needs, and falls towards both
-# ends, as the argument from $\eta / \lVert W \rVert^2$ says. At the top of their windows the three
-# are close. **What normalisation buys here is room, not height.**
+# irrelevant: accuracy rises to a broad top and falls again towards large weights, where the steps become
+# small against them, as the argument from $\eta / \lVert W \rVert^2$ says.
 #
-# Layer norm removes one mean and one size for each picture, not for each unit. With tiny weights all
-# pictures look alike to the unnormalised last layer and rounding decides.
+# Two things this figure does *not* show. It does not show that batch norm's top is higher by nature: in
+# this sweep all layers share one standard deviation, while the first, with 3072 inputs, wants another one
+# than the rest. Kaiming's start, which knows that, brings the plain net to within a few points. And it does not
+# show layer norm at its best: it removes one mean and one size for each *picture*, and with tiny weights
+# all pictures look alike to the last layer, so that the seed decides. Look at the width of its band.
 #
 # ### Against the learning rate
 #
@@ -1094,9 +1096,10 @@ best = {norm: max(level(by_rate, norm=norm, depth=5, lr=r) for r in rates) for n
 expect("best batch-norm net minus best plain net", best["batch"] - best[None], -0.05, 0.08)
 
 # %% [markdown]
-# The claim holds, in this form: **the cliff moves.** And there is a second half that is quoted less
-# often: at *low* rates batch norm is no better, or worse. Judged at a single rate, the same two nets
-# give any verdict you like:
+# The claim holds, in this form: **the cliff moves**, by more than a factor of ten, and a broad plateau
+# takes the place of a peak. The other half is quoted less often: on their plateaus the three are about equally
+# high, and at *low* rates batch norm is the slowest. Judged at a single rate, the same nets give any verdict
+# you like:
 
 # %% tags=["nbval-ignore-output"]
 judged = pd.DataFrame(
@@ -1131,8 +1134,8 @@ axes[0].set_ylabel("validation accuracy")
 plots.show(
     fig,
     "Three panels from the same runs. Confounded, plain with two layers against batch norm with "
-    "ten: batch norm looks several points worse at its best. Controlled at two layers and at ten: "
-    "batch norm is about as good at its best, and keeps going at higher rates.",
+    "ten: batch norm looks several points worse at its best. Controlled at two layers it is slightly "
+    "better, at ten about equal or slightly worse, and in both it keeps going at higher rates.",
 )
 
 # %%
@@ -1150,6 +1153,11 @@ expect("the fairer comparison is kinder by", fair - (top["batch", 10] - top[None
 # The left panel "shows" that batch norm costs accuracy. It shows that eight more layers do, with these
 # few pictures and epochs. Nothing in the left panel is wrong, except the sentence one would write
 # below it.
+#
+# The right panel has news of its own, and it is not what one expects: with ten layers batch norm survives
+# every rate and is still not the better net at its best. The gradients of part 5 gave a hint: behind many
+# batch-norm layers they *grow* towards the input, by a constant factor a layer (Yang et al., 2019). Normalising
+# makes a deep plain net trainable, not good. What makes depth pay is the shortcut of lesson 5.
 #
 # ### Against the batch size
 #
@@ -1667,7 +1675,7 @@ expect(
 # Ioffe and Szegedy 2015 (batch norm) · Ba, Kiros and Hinton 2016 (layer norm) · Mishkin and Matas 2016
 # (layer-sequential unit variance) · Srivastava et al. 2014 (dropout) · Gal and Ghahramani 2016 (Monte Carlo
 # dropout) · Guo et al. 2017 (calibration of nets) · Li et al. 2019 (dropout against batch norm) · Arora, Li
-# and Lyu 2019, van Laarhoven 2017 (scale invariance and the effective rate) · Student 1908 (the band).
+# and Lyu 2019, van Laarhoven 2017 (scale invariance and the effective rate) · Yang et al. 2019 (gradients behind batch norm) · Student 1908 (the band).
 
 # %% tags=["nbval-ignore-output"]
 print(f"this notebook took {time.perf_counter() - started:.0f} s")
