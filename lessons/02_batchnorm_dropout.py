@@ -1650,6 +1650,219 @@ expect(
 # Normalisation and dropout are nearly free in parameters and not in memory: each keeps another set of
 # outputs. For these nets the weights outweigh all that. In lesson 3 it will be the other way round.
 #
+# ## 13. The best fully connected net, again
+#
+# Lesson 1's best net needed its pictures **whitened**: turned onto their principal components, each
+# divided by its standard deviation. That is a normalisation, too, computed once and for the input alone.
+# What is left of its worth when every layer normalises by itself? And what does batch norm add to a net
+# that was tuned without it? Two layers of 1024 and 512, lesson 1's recipe, all pictures; a short budget and one
+# three times as long.
+#
+# <details><summary>Predict first: which of the four nets will be last after five epochs? Will the order be
+# the same after fifteen?</summary>
+#
+# The plain net on unwhitened pictures has the narrow valley of lesson 1 to descend. Batch norm evens out
+# the *units*, not the directions of the input, so it may not replace whitening altogether. And whatever
+# makes a descent faster matters less, the longer the descent lasts.
+#
+# </details>
+
+# %%
+from sklearn.decomposition import PCA
+
+from coursekit.data.augment import Compose, RandomCrop, RandomHorizontalFlip
+
+DIRECTIONS = 512 if FULL else 128
+PICTURES = 10_000 if FULL else 2_000
+
+
+def pca_layer(ds, whiten):
+    """A frozen linear layer that turns flat pictures into principal components."""
+    pictures = ds.normalize(ds.train.images[:PICTURES])
+    pca = PCA(DIRECTIONS, random_state=0).fit(pictures.reshape(len(pictures), -1))
+    scale = pca.components_
+    if whiten:
+        scale = scale / np.sqrt(pca.explained_variance_)[:, None]
+    layer = nn.Linear(*scale.shape[::-1])
+    layer.weight.data[...] = scale
+    layer.bias.data[...] = -scale @ pca.mean_
+    return layer.requires_grad_(False)
+
+
+def fit_well(settings, ds, seed):
+    """Train on components with one cycle, label smoothing, flips and crops; return the trainer."""
+    net = nn.Sequential(
+        nn.Flatten(),
+        pca_layer(ds, settings["whiten"]),
+        *nn.mlp([DIRECTIONS, *settings["widths"], 10], norm=settings["norm"], seed=seed),
+    )
+    rate = settings["lr"]
+    if settings["optimizer"] == "SGD":
+        optimizer = optim.SGD(
+            net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=1e-3
+        )
+    else:
+        optimizer = optim.AdamW(net.parameters(), lr=rate, weight_decay=0.1)
+    steps = settings["epochs"] * -(-len(ds.train) // 128)
+    trainer = training.Trainer(
+        net,
+        ds,
+        optimizer=optimizer,
+        criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
+        scheduler=optim.OneCycleLR(optimizer, rate, steps, cycle_momentum=False),
+        batch_size=128,
+        augment=Compose([RandomHorizontalFlip(), RandomCrop(padding=settings["crop"])]),
+        seed=seed,
+        progress=False,
+    )
+    trainer.fit(settings["epochs"])
+    return trainer
+
+
+def run_well(settings, ds, seed):
+    """Accuracy on the validation pictures."""
+    return {"val_accuracy": fit_well(settings, ds, seed).history.epochs[-1]["val_accuracy"]}
+
+
+lesson_1 = {
+    "widths": [1024, 512] if FULL else [128, 64],
+    "norm": None,
+    "whiten": True,
+    "optimizer": "SGD",
+    "lr": 0.05,
+    "crop": 2,
+    "epochs": 15,
+}
+everything = ds if FULL else few
+
+# %% tags=["nbval-ignore-output"]
+short, long = (5, 15) if FULL else (3, 9)
+recipe = training.study(
+    run_well,
+    everything,
+    base=lesson_1,
+    factors={"norm": [None, "batch"], "whiten": [True, False], "epochs": [short, long]},
+    seeds=3 if FULL else 2,
+    data_factors=("epochs",),
+    name=kept("recipe"),
+)
+recipe.summary("val_accuracy").drop(columns=["diverged", "n"]).round(3)
+
+# %%
+fig = plots.study(
+    recipe.frame().fillna(CHANCE),
+    x="epochs",
+    y="val_accuracy",
+    lines="norm",
+    panels="whiten",
+    labels=names | {True: "whitened", False: "not whitened"},
+    ylabel="validation accuracy",
+)
+plots.show(
+    fig,
+    "Validation accuracy after a short and a long budget, with and without batch norm, in two panels: on "
+    "whitened and on plain components. Without whitening the plain net is far behind and batch norm makes up "
+    "most of it; on whitened components the two are close.",
+)
+
+# %%
+worth = {
+    norm: level(recipe, norm=norm, whiten=True, epochs=long)
+    - level(recipe, norm=norm, whiten=False, epochs=long)
+    for norm in (None, "batch")
+}
+expect(
+    "what whitening is worth to the plain net, more than to batch norm",
+    worth[None] - worth["batch"],
+    low=0.005,
+)
+
+# %% [markdown]
+# Whitening and batch norm are two cures for one illness, and whoever has the one needs the other less.
+# TEXT
+#
+# ### Driven harder
+#
+# That leaves the tuning. A net that batch norm keeps together can be driven harder: AdamW at three times its
+# usual rate and ten times its usual decay, and crops twice as wide. Does it need batch norm for that?
+
+# %% tags=["nbval-ignore-output"]
+harder = {"whiten": False, "optimizer": "AdamW", "lr": 3e-3, "crop": 4}
+driven = training.study(
+    run_well,
+    everything,
+    base=lesson_1 | harder | {"epochs": long},
+    factors={"norm": [None, "batch"], "lr": [1e-3, 3e-3]},
+    seeds=3 if FULL else 2,
+    name=kept("driven"),
+)
+driven.summary("val_accuracy").drop(columns=["diverged", "n"]).round(3)
+
+# %%
+lead = level(driven, norm="batch", lr=3e-3) - max(
+    level(driven, norm=None, lr=r) for r in (1e-3, 3e-3)
+)
+expect("driven harder: with batch norm over the better one without", lead, low=0.005)
+
+# %% [markdown]
+# DRIVEN. No whitening, then; the components only keep the cost as it was. Widths and epochs are those of
+# lesson 1.
+
+# %%
+best = (
+    lesson_1
+    | harder
+    | {
+        "widths": [2048, 1024] if FULL else [256, 128],
+        "norm": "batch",
+        "epochs": 30 if FULL else 8,
+    }
+)
+clock = time.perf_counter()
+champion = fit_well(best, ds, seed=0)
+seconds = time.perf_counter() - clock
+plots.show(
+    plots.learning_curves({"": champion.history}),
+    "Loss falls and both accuracies rise over the whole cycle, fastest at its end; validation "
+    "accuracy stays close to training accuracy.",
+)
+
+# %%
+final = champion.history.epochs[-1]
+asked = 0.66 if FULL else 0.35  # few pictures and few epochs leave less to learn from
+expect("validation accuracy over what this budget asks for", final["val_accuracy"] / asked, low=1)
+
+# %% [markdown]
+# The test set, once:
+
+# %% tags=["nbval-ignore-output"]
+test = champion.evaluate(ds.test)["accuracy"]
+print(f"test accuracy: {test:.4f}")
+
+# %%
+expect("difference of validation and test accuracy", abs(test - final["val_accuracy"]), high=0.05)
+
+# %% [markdown]
+# One run is one draw. `benchmarks/fc_norm_best.py` repeats it with other seeds on CIFAR-10: BENCH
+#
+# ### The running table
+
+# %% tags=["nbval-ignore-output"]
+total = nn.summary(champion.net, (3, 32, 32)).loc["total"]
+pd.DataFrame(
+    [
+        {
+            "net": f"PCA {DIRECTIONS}-" + "-".join(map(str, best["widths"])) + "-10, batch norm",
+            "parameters": f"{total['parameters']:,}",
+            "MACs a picture": f"{total['MACs']:,}",
+            "data": ds.name,
+            "test accuracy": f"{test:.3f}",
+            "training": f"{seconds:.0f} s",
+        }
+    ]
+)
+
+# %% [markdown]
 # ## What differs from older courses
 #
 # | | here, as in PyTorch | elsewhere you may meet |
