@@ -218,6 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ.update(notebook_environment(budget="full", data="cifar10"))
             if not args.allow_bundled:
                 refuse_bundled()
+                # The lessons' studies are stored with the package, which ships them.
+                shipped = ROOT / "coursekit" / "training" / "studies"
+                os.environ.setdefault("COURSEKIT_STUDIES", str(shipped))
         failures = []
         for source in lesson_files(args.names, args.lessons):
             files = build(source, args.out, run=run)
