@@ -1812,7 +1812,9 @@ lead = level(driven, arm="batch norm, rate 0.003") - level(driven, arm="plain, r
 expect("driven harder: batch norm over plain", lead, low=0.005)
 
 # %% [markdown]
-# DRIVEN. Widths and epochs are now those of lesson 1's best net.
+# It stands it, and even likes the higher rate: on CIFAR-10 57.7 % after ten epochs, against 55.7 % at Adam's
+# usual one. With batch norm it is 59.9 %. All of these nets would gain from more units and more epochs. Those of
+# lesson 1's best net follow.
 
 # %%
 best = (

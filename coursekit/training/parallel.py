@@ -40,8 +40,11 @@ def run_jobs(
     from tqdm.auto import tqdm
 
     return_as = {"given": "generator", "finished": "generator_unordered"}[order]
-    # One job a batch: a result is handed on when it is there, not when its neighbours are.
-    results = Parallel(n_jobs=n_jobs, return_as=return_as, batch_size=1)(
+    # One job a batch: a result is handed on when it is there, not when its neighbours are. Idle
+    # processes go after seconds, not minutes: they outlive a notebook's kernel, and who waits for
+    # its output waits for them.
+    parallel = Parallel(n_jobs=n_jobs, return_as=return_as, batch_size=1, idle_worker_timeout=10)
+    results = parallel(
         delayed(_call)(function, one_thread, *a) for a in arguments
     )
     bar = tqdm(results, total=total, initial=done, unit="run", disable=not progress_is_on())
