@@ -44,9 +44,7 @@ def run_jobs(
     # processes go after seconds, not minutes: they outlive a notebook's kernel, and who waits for
     # its output waits for them.
     parallel = Parallel(n_jobs=n_jobs, return_as=return_as, batch_size=1, idle_worker_timeout=10)
-    results = parallel(
-        delayed(_call)(function, one_thread, *a) for a in arguments
-    )
+    results = parallel(delayed(_call)(function, one_thread, *a) for a in arguments)
     bar = tqdm(results, total=total, initial=done, unit="run", disable=not progress_is_on())
     try:
         for result, error, trace in bar:
