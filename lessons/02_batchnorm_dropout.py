@@ -1450,8 +1450,8 @@ fig = plots.study(
 )  # fmt: skip
 plots.show(
     fig,
-    "Validation accuracy with and without dropout, for a plain and a batch-norm net, with every "
-    "seed. The bands overlap in part: neither technique makes the other one useless.",
+    "Validation accuracy with and without dropout, for a plain and a batch-norm net, with 95 "
+    "per cent bands. They overlap in part: neither technique makes the other one useless.",
 )
 
 # %%
