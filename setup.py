@@ -55,7 +55,7 @@ extensions = cythonize(
             "coursekit.kernels._cython",
             ["coursekit/kernels/_cython.pyx"],
             include_dirs=["coursekit/kernels"],
-            depends=["coursekit/kernels/_simd.h", *glob("coursekit/kernels/*.pxi")],
+            depends=[*glob("coursekit/kernels/*.h"), *glob("coursekit/kernels/*.pxi")],
         )
     ],
     build_dir="build",

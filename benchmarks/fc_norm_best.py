@@ -7,8 +7,9 @@ results/fc_norm_best.json and a picture of its curves.
 
 import json
 
+from _accuracy import measure
 from _common import RESULTS, write_result
-from fc_best import DIRECTIONS, WIDTHS, measure, pca_layer
+from fc_best import DIRECTIONS, EPOCHS, WIDTHS, pca_layer
 from scipy import stats
 
 from coursekit import data, nn, optim, training
@@ -54,7 +55,7 @@ def gain_over(before: list[dict], after: list[dict]) -> dict[str, float]:
 def main() -> None:
     """Measure lesson 2's net, and what it gained."""
     model = f"3072-PCA {DIRECTIONS}, not whitened-" + "-".join(map(str, WIDTHS)) + ", batch norm"
-    result = measure("fc_norm_best", str(__doc__), run, model)
+    result = measure("fc_norm_best", str(__doc__), run, model, epochs=EPOCHS)
     before = json.loads((RESULTS / "fc_best.json").read_text(encoding="utf-8"))
     # A gain over other pictures or a shorter training would say nothing.
     if task(result) == task(before) and len(result["runs"]) > 1:

@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 
 from coursekit import functional as F
 from coursekit import kernels
-from coursekit.kernels import _backend, _dropout, _normalization
 
 HIDDEN, FEATURE_MAP = (128, 1024), (128, 64, 32, 32)
 CASES = [
@@ -104,11 +103,10 @@ def torchs(layer: str, shape: tuple[int, ...]) -> tuple[Run, Run]:
 
 def on(name: str, run: Run) -> Run:
     """``run`` with the kernels of the backend of that name."""
-    _, _, module = _backend.choose({_backend.VARIABLE: name})
 
     def switched() -> None:
-        _normalization.backend = _dropout.backend = module
-        run()
+        with kernels.use(name):
+            run()
 
     return switched
 
@@ -152,7 +150,6 @@ def main() -> None:
         ]
     finally:
         kernels.set_num_threads(1)
-        _normalization.backend = _dropout.backend = _backend.backend
     print_table(rows)
     both = [row for row in rows if row["pass"] == "both"]
     mean = geometric_mean(both)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from coursekit import kernels
-from coursekit.kernels import _backend, _dropout, _normalization
+from coursekit.kernels import _backend
 
 SIZES = [(1,), (3,), (17,), (1025,), (5, 7, 3)]
 SGD_RULES = [
@@ -248,10 +248,8 @@ def norms(name, shape, dtype=np.float64, affine=True, threads=1):
         weight, bias, features = None, None, (None, None)
     for array in (x, dout):
         array.setflags(write=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_backend, "backend", module(name))
-        patch.setattr(_normalization, "backend", module(name))
-        patch.setattr(_dropout, "backend", module(name))
+    module(name)  # or a skip
+    with kernels.use(name), pytest.MonkeyPatch.context() as patch:
         patch.setattr(_backend, "_num_threads", threads)
         results = []
         for given in ((), (mean, var)):
@@ -295,10 +293,10 @@ def test_threads_do_not_change_a_bit_where_the_first_guess_at_a_mean_fails():
     x = np.random.default_rng(0).standard_normal((4096, 40)).astype(np.float32)
     x[:: 4096 // 7, 3] = 1e4
     results = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_normalization, "backend", module("cython"))
+    module("cython")
+    with kernels.use("cython"), pytest.MonkeyPatch.context() as patch:
         for threads in (1, 2, 3):
-            patch.setattr(_normalization, "get_num_threads", lambda n=threads: n)
+            patch.setattr(_backend, "_num_threads", threads)
             results.append(kernels.batch_norm_forward(x, None, None))
     np.testing.assert_allclose(results[0][2], x.var(axis=0, dtype=np.float64), rtol=1e-5)
     for other in results[1:]:
@@ -307,7 +305,7 @@ def test_threads_do_not_change_a_bit_where_the_first_guess_at_a_mean_fails():
 
 
 def test_no_rows_give_no_rows(backend, monkeypatch):
-    monkeypatch.setattr(_normalization, "backend", backend)
+    monkeypatch.setattr(_backend, "backend", backend)
     x, ones = np.zeros((0, 3), np.float32), np.ones(3, np.float32)
     out, *used = kernels.batch_norm_forward(x, ones, ones, ones, ones)
     dx, dweight, dbias = kernels.batch_norm_backward(out, x, ones, *used, batch_stats=False)
@@ -368,6 +366,45 @@ def test_a_backend_can_be_forced(name):
 def test_unknown_backend_is_refused():
     with pytest.raises(ValueError, match="one of loops, numpy, cython, got 'fortran'"):
         _backend.choose({"COURSEKIT_KERNELS": "fortran"})
+
+
+@pytest.mark.parametrize("name", list(_backend.MODULES))
+def test_a_backend_can_be_used_for_a_block(name):
+    before, v = kernels.info(), np.ones(3)
+    chosen = module(name)
+    with kernels.use(name):
+        assert _backend.backend is chosen
+        assert kernels.info().backend == name and f"kernels.use('{name}')" in str(kernels.info())
+        with kernels.use("loops"):
+            assert kernels.info().backend == "loops"
+        assert _backend.backend is chosen
+        np.testing.assert_array_equal(kernels.dropout(v, v > 0, scale=2), 2 * v)
+    assert kernels.info() == before
+
+
+def test_the_backend_before_comes_back_after_an_error():
+    before = kernels.info()
+    with pytest.raises(RuntimeError, match="mine"), kernels.use("loops"):
+        raise RuntimeError("mine")
+    assert kernels.info() == before
+
+
+def test_unknown_backend_is_refused_for_a_block():
+    before = kernels.info()
+    with (
+        pytest.raises(ValueError, match="backend_name must be one of loops, numpy, cython, got"),
+        kernels.use("fortran"),
+    ):
+        pass
+    assert kernels.info() == before
+
+
+def test_a_missing_extension_cannot_be_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, _backend.MODULES["cython"], None)
+    before = kernels.info()
+    with pytest.raises(ImportError, match="compiled extension"), kernels.use("cython"):
+        pass
+    assert kernels.info() == before
 
 
 def test_missing_extension_falls_back_and_says_why(monkeypatch):

@@ -6,7 +6,8 @@ one function to each of the three files and one checked front door beside ``_opt
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -61,6 +62,28 @@ def choose(environ: Mapping[str, str]) -> tuple[str, str, ModuleType]:
 
 
 name, reason, backend = choose(os.environ)
+
+
+@contextmanager
+def use(backend_name: str) -> Iterator[None]:
+    """Compute by another backend within a ``with`` block, in all threads.
+
+    Front doors look the backend up at every call, so whatever runs inside is switched.
+
+    Raises:
+        ValueError: ``backend_name`` is not "loops", "numpy" or "cython".
+        ImportError: it is the compiled backend, which is not there.
+    """
+    global name, reason, backend
+    if backend_name not in MODULES:
+        raise ValueError(f"backend_name must be one of {', '.join(MODULES)}, got {backend_name!r}")
+    before = name, reason, backend
+    name, _, backend = choose({VARIABLE: backend_name})
+    reason = f"kernels.use({backend_name!r})"
+    try:
+        yield
+    finally:
+        name, reason, backend = before
 
 
 def info() -> KernelInfo:

@@ -8,10 +8,15 @@ Arrays are trusted here; ``coursekit.kernels`` checks them first.
 One extension, one file a family of kernels: the includes at the end.
 """
 
+import math
+
+import numpy as np
+
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport sqrt, sqrtf
+from libc.math cimport INFINITY, sqrt, sqrtf
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 cdef extern from "_simd.h":
     # A return type that carries the attribute: the way to put it on a Cython function.
@@ -26,8 +31,8 @@ cdef Py_ssize_t MIN_SHARE = 16384
 
 
 def simd_path():
-    """Which vector instructions run."""
-    return ck_simd_path().decode()
+    """Which vector instructions run: of all kernels, and of convolutions."""
+    return f"{ck_simd_path().decode()}; convolutions: {ck_tiles[chosen_tile][0].name.decode()}"
 
 
 cdef Py_ssize_t shares(Py_ssize_t n, int num_threads) noexcept nogil:
@@ -40,3 +45,7 @@ include "_cython_sums.pxi"
 include "_cython_batch_norm.pxi"
 include "_cython_layer_norm.pxi"
 include "_cython_dropout.pxi"
+include "_cython_tiles.pxi"
+include "_cython_convolution.pxi"
+include "_cython_winograd.pxi"
+include "_cython_pooling.pxi"

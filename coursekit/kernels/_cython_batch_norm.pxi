@@ -1,16 +1,29 @@
 # Batch norm over (N, C, S). With S == 1 the channels lie side by side, else each has runs of S.
 
+cdef void combine_backwards(
+    const floating* x, const floating* g, floating* out, Py_ssize_t start, Py_ssize_t stop,
+    Py_ssize_t C, const floating* point, const floating* a, const floating* b, const floating* c,
+) noexcept nogil:
+    """Rows ``stop`` down to ``start`` of ``out``: the last ones read are those still in a cache."""
+    # By rows: two threads that write to parts of one row were slower than one thread.
+    cdef Py_ssize_t n
+    while start < stop:
+        n = max(start, stop - max(1, 65536 // C))
+        rows_combine(x + n * C, at(g, n * C), out + n * C, stop - n, C, point, a, b, c)
+        stop = n
+
+
 cdef void bn_forward_columns(
     const floating* x, const floating* weight, const floating* bias, double* mean, double* var,
-    floating* point, floating* a, floating* b, Py_ssize_t N, Py_ssize_t C, Py_ssize_t width,
-    double eps, bint batch_stats,
+    floating* point, floating* a, floating* b, double* sums, Py_ssize_t N, Py_ssize_t C,
+    double eps, bint batch_stats, int threads,
 ) noexcept nogil:
-    """Statistics and coefficients of ``width`` channels of (N, C)."""
+    """Statistics and coefficients of all channels of (N, C)."""
     cdef Py_ssize_t j
     cdef Line line
     if batch_stats:
-        rows_mean_and_var(x, N, C, width, mean, var)
-    for j in range(width):
+        rows_mean_and_var(x, N, C, mean, var, point, sums, threads)
+    for j in range(C):
         point[j] = <floating>mean[j]
         line = forward_line(
             1 if weight == NULL else weight[j], 0 if bias == NULL else bias[j],
@@ -39,7 +52,7 @@ cdef void bn_forward_all(
     double[::1] mean, double[::1] var, floating[:, :, ::1] out,
     double eps, bint batch_stats, int num_threads,
 ) except *:
-    cdef Py_ssize_t N = x.shape[0], C = x.shape[1], S = x.shape[2], parts, width, k, c, n
+    cdef Py_ssize_t N = x.shape[0], C = x.shape[1], S = x.shape[2], k, c
     cdef const floating* xp = &x[0, 0, 0]
     cdef const floating* wp = NULL
     cdef const floating* bp = NULL
@@ -48,29 +61,26 @@ cdef void bn_forward_all(
     cdef floating* op = &out[0, 0, 0]
     cdef int threads = shares(N * C * S, num_threads)
     cdef floating* scratch
+    cdef double* sums
     if weight is not None:
         wp = &weight[0]
     if bias is not None:
         bp = &bias[0]
     if S == 1:
         scratch = <floating*>malloc(3 * (C + 1) * sizeof(floating))
-        if scratch == NULL:
+        sums = <double*>malloc((2 + 2 * row_blocks(N)) * (C + 1) * sizeof(double))
+        if scratch == NULL or sums == NULL:
+            free(scratch)
+            free(sums)
             raise MemoryError()
-        width = tile(C, threads)
-        parts = (C + width - 1) // width
-        for k in prange(parts, nogil=True, num_threads=threads, schedule="static"):
-            c = k * width
-            bn_forward_columns(
-                xp + c, at(wp, c), at(bp, c), mp + c, vp + c,
-                scratch + c, scratch + C + c, scratch + 2 * C + c,
-                N, C, min(width, C - c), eps, batch_stats,
-            )
-        # By rows: two threads that write to parts of one row were slower than one thread.
+        with nogil:
+            bn_forward_columns(xp, wp, bp, mp, vp, scratch, scratch + C, scratch + 2 * C, sums,
+                               N, C, eps, batch_stats, threads)
         for k in prange(threads, nogil=True, num_threads=threads, schedule="static"):
-            n = N * k // threads
-            rows_combine(xp + n * C, NULL, op + n * C, N * (k + 1) // threads - n, C,
-                         scratch, scratch + C, scratch + 2 * C, NULL)
+            combine_backwards(xp, NULL, op, N * k // threads, N * (k + 1) // threads, C,
+                              scratch, scratch + C, scratch + 2 * C, NULL)
         free(scratch)
+        free(sums)
     else:
         for c in prange(C, nogil=True, num_threads=threads, schedule="static"):
             bn_forward_runs(
@@ -91,22 +101,20 @@ def batch_norm_forward(x, weight, bias, mean, var, out, *, double eps, bint batc
 cdef void bn_backward_columns(
     const floating* g, const floating* x, const floating* weight, const double* mean,
     const double* var, floating* dweight, floating* dbias, floating* point, floating* a,
-    floating* b, floating* c, Py_ssize_t N, Py_ssize_t C, Py_ssize_t width,
-    double eps, bint batch_stats,
+    floating* b, floating* c, double* sums, Py_ssize_t N, Py_ssize_t C,
+    double eps, bint batch_stats, int threads,
 ) noexcept nogil:
-    """Gradients of scale and shift, and coefficients, of ``width`` channels of (N, C)."""
+    """Gradients of scale and shift, and coefficients, of all channels of (N, C)."""
     cdef Py_ssize_t j
-    cdef double first[TILE]
-    cdef double second[TILE]
     cdef Line line
-    for j in range(width):
+    for j in range(C):
         point[j] = <floating>mean[j]
-    rows_moments(x, g, N, C, width, point, first, second)
-    for j in range(width):
+    rows_moments(x, g, N, C, point, sums, threads)
+    for j in range(C):
         line = backward_line(N, 1 if weight == NULL else weight[j], mean[j] - point[j], var[j],
-                             eps, batch_stats, first[j], &second[j])
-        dbias[j] = <floating>first[j]
-        dweight[j] = <floating>second[j]
+                             eps, batch_stats, sums[j], &sums[C + j])
+        dbias[j] = <floating>sums[j]
+        dweight[j] = <floating>sums[C + j]
         a[j] = <floating>line.a
         b[j] = <floating>line.b
         c[j] = <floating>line.c
@@ -135,7 +143,7 @@ cdef void bn_backward_all(
     const double[::1] mean, const double[::1] var, floating[:, :, ::1] dx,
     floating[::1] dweight, floating[::1] dbias, double eps, bint batch_stats, int num_threads,
 ) except *:
-    cdef Py_ssize_t N = x.shape[0], C = x.shape[1], S = x.shape[2], parts, width, k, c, n
+    cdef Py_ssize_t N = x.shape[0], C = x.shape[1], S = x.shape[2], k, c
     cdef const floating* gp = &g[0, 0, 0]
     cdef const floating* xp = &x[0, 0, 0]
     cdef const floating* wp = NULL
@@ -146,29 +154,28 @@ cdef void bn_backward_all(
     cdef floating* dbp = &dbias[0]
     cdef int threads = shares(N * C * S, num_threads)
     cdef floating* scratch
+    cdef double* sums
     if weight is not None:
         wp = &weight[0]
     if dx is not None:
         dxp = &dx[0, 0, 0]
     if S == 1:
         scratch = <floating*>malloc(4 * (C + 1) * sizeof(floating))
-        if scratch == NULL:
+        sums = <double*>malloc((2 + 2 * row_blocks(N)) * (C + 1) * sizeof(double))
+        if scratch == NULL or sums == NULL:
+            free(scratch)
+            free(sums)
             raise MemoryError()
-        width = tile(C, threads)
-        parts = (C + width - 1) // width
-        for k in prange(parts, nogil=True, num_threads=threads, schedule="static"):
-            c = k * width
-            bn_backward_columns(
-                gp + c, xp + c, at(wp, c), mp + c, vp + c, dwp + c, dbp + c,
-                scratch + c, scratch + C + c, scratch + 2 * C + c, scratch + 3 * C + c,
-                N, C, min(width, C - c), eps, batch_stats,
-            )
+        with nogil:
+            bn_backward_columns(gp, xp, wp, mp, vp, dwp, dbp, scratch, scratch + C,
+                                scratch + 2 * C, scratch + 3 * C, sums, N, C, eps, batch_stats,
+                                threads)
         if dxp != NULL:
             for k in prange(threads, nogil=True, num_threads=threads, schedule="static"):
-                n = N * k // threads
-                rows_combine(xp + n * C, gp + n * C, dxp + n * C, N * (k + 1) // threads - n, C,
-                             scratch, scratch + C, scratch + 2 * C, scratch + 3 * C)
+                combine_backwards(xp, gp, dxp, N * k // threads, N * (k + 1) // threads, C,
+                                  scratch, scratch + C, scratch + 2 * C, scratch + 3 * C)
         free(scratch)
+        free(sums)
     else:
         for c in prange(C, nogil=True, num_threads=threads, schedule="static"):
             bn_backward_runs(

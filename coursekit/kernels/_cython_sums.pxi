@@ -71,11 +71,15 @@ cdef cloned_void rows_single(
         second[j] += e * d
 
 
-cdef void rows_moments(
+cdef inline Py_ssize_t row_blocks(Py_ssize_t N) noexcept nogil:
+    """Into how many blocks to split ``N`` rows, whatever the number of threads."""
+    return max(1, min(64, N // 1024))
+
+
+cdef void rows_moments_part(
     const floating* x, const floating* g, Py_ssize_t N, Py_ssize_t C, Py_ssize_t width,
     const floating* point, double* first, double* second,
 ) noexcept nogil:
-    """Sums over the rows of ``width`` columns."""
     cdef Py_ssize_t n = 0, j
     for j in range(width):
         first[j] = 0
@@ -86,6 +90,32 @@ cdef void rows_moments(
     while n < N:
         rows_single(x + n * C, at(g, n * C), width, point, first, second)
         n += 1
+
+
+cdef void rows_moments(
+    const floating* x, const floating* g, Py_ssize_t N, Py_ssize_t C, const floating* point,
+    double* sums, int threads,
+) noexcept nogil:
+    """Sums over the rows: of a column at ``sums[j]`` and ``sums[C + j]``.
+
+    Behind these 2 * C is room for as many in each block. Threads take blocks of rows, or parts of
+    the columns where there are fewer blocks than threads; a column's sums are the same either way.
+    """
+    cdef Py_ssize_t blocks = row_blocks(N), tasks, width, k, b, j, n
+    width = tile(C, <int>((threads + blocks - 1) // blocks))
+    tasks = (C + width - 1) // width
+    for k in prange(blocks * tasks, num_threads=threads, schedule="static"):
+        b = k // tasks
+        j = k % tasks * width
+        n = N * b // blocks
+        rows_moments_part(x + n * C + j, at(g, n * C + j), N * (b + 1) // blocks - n, C,
+                          min(width, C - j), point + j,
+                          sums + (2 * b + 2) * C + j, sums + (2 * b + 3) * C + j)
+    for j in range(2 * C):
+        sums[j] = 0
+    for b in range(1, blocks + 1):
+        for j in range(2 * C):
+            sums[j] += sums[2 * b * C + j]
 
 
 cdef cloned_void runs_moments(
@@ -160,30 +190,28 @@ cdef inline bint far_off(double mean, double var, double point) noexcept nogil:
 
 
 cdef void rows_mean_and_var(
-    const floating* x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t width, double* mean, double* var,
+    const floating* x, Py_ssize_t N, Py_ssize_t C, double* mean, double* var, floating* point,
+    double* sums, int threads,
 ) noexcept nogil:
     """One pass about a guess, and a second about the mean of the first if the guess was bad."""
     cdef Py_ssize_t j, k, attempt
     cdef bint again
-    cdef double first[TILE]
-    cdef double second[TILE]
-    cdef floating point[TILE]
-    for j in range(width):
+    for j in range(C):
         mean[j] = 0
     for k in range(SAMPLES):
-        for j in range(width):
+        for j in range(C):
             mean[j] += x[k * N // SAMPLES * C + j] / <double>SAMPLES
     for attempt in range(2):
         again = attempt == 0
-        for j in range(width):
+        for j in range(C):
             if attempt == 0 or far_off(mean[j], var[j], point[j]):
                 point[j] = <floating>mean[j]
                 again = True
         if not again:
             return
-        rows_moments(x, NULL, N, C, width, point, first, second)
-        for j in range(width):
-            mean[j] = mean_and_var(N, point[j], first[j], second[j], &var[j])
+        rows_moments(x, NULL, N, C, point, sums, threads)
+        for j in range(C):
+            mean[j] = mean_and_var(N, point[j], sums[j], sums[C + j], &var[j])
 
 
 cdef void runs_mean_and_var(

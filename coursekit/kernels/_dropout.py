@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.kernels._backend import backend, get_num_threads
-from coursekit.kernels._check import check_float, contiguous
+from coursekit.kernels import _backend
+from coursekit.kernels._check import check_dense
+from coursekit.kernels._layout import ordered_like, pixels
 
 
 def dropout(
@@ -20,17 +21,20 @@ def dropout(
         scale: by how much to multiply those.
 
     Returns:
-        a new array of the shape and dtype of x.
+        a new array of the shape, dtype and memory layout of x.
 
     Raises:
         ValueError: an array has the wrong type or shape.
     """
-    x = check_float("x", x)
+    x = check_dense("x", x)
     if not isinstance(keep, np.ndarray) or keep.dtype != np.bool_:
         came = keep.dtype if isinstance(keep, np.ndarray) else type(keep).__name__
         raise ValueError(f"keep must be a bool array, got {came}")
     if keep.shape != x.shape:
         raise ValueError(f"keep must have shape {x.shape} to match x, got {keep.shape}")
-    out = np.empty(x.shape, x.dtype)
-    backend.dropout(x, contiguous(keep), out, scale=float(scale), num_threads=get_num_threads())
+    out = np.empty_like(x)
+    arrays = [x, ordered_like(keep, x), out]
+    if not x.flags.c_contiguous:  # channels last
+        arrays = [pixels(v) for v in arrays]
+    _backend.backend.dropout(*arrays, scale=float(scale), num_threads=_backend.get_num_threads())
     return out

@@ -9,8 +9,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.kernels._backend import backend, get_num_threads
-from coursekit.kernels._check import check_float, check_gradient, check_like
+from coursekit.kernels import _backend
+from coursekit.kernels._check import check_dense, check_float, check_gradient, check_like
+from coursekit.kernels._layout import pixels
 
 FLOAT64 = np.dtype(np.float64)
 Vector = NDArray[np.float64]
@@ -36,33 +37,33 @@ def batch_norm_forward(
         eps: added to the variance, under the root.
 
     Returns:
-        out of the shape and dtype of x; mean and variance that were used, (C,) in float64.
+        out of the shape, dtype and memory layout of x; mean and variance that were used, (C,) in
+        float64.
 
     Raises:
         ValueError: an array has the wrong type or shape, or there are no values to take a mean of.
     """
-    x = check_float("x", x)
-    shape = _as_3d(x)
+    x = _check_channels(x)
     weight, bias = _per_channel("weight", weight, x), _per_channel("bias", bias, x)
     if (mean is None) != (var is None):
         raise ValueError("mean and var must both be arrays or both be None")
     if mean is None or var is None:
         if x.size == 0:
             raise ValueError(f"x must hold values to take a mean of, got shape {x.shape}")
-        batch_stats, used_mean, used_var = True, np.empty(shape[1]), np.empty(shape[1])
+        batch_stats, used_mean, used_var = True, np.empty(x.shape[1]), np.empty(x.shape[1])
     else:
         batch_stats, used_mean, used_var = False, _widened("mean", mean, x), _widened("var", var, x)
-    out = np.empty(x.shape, x.dtype)
-    backend.batch_norm_forward(
-        x.reshape(shape),
+    out = np.empty_like(x)
+    _backend.backend.batch_norm_forward(
+        _as_3d(x),
         weight,
         bias,
         used_mean,
         used_var,
-        out.reshape(shape),
+        _as_3d(out),
         eps=float(eps),
         batch_stats=batch_stats,
-        num_threads=get_num_threads(),
+        num_threads=_backend.get_num_threads(),
     )
     return out, used_mean, used_var
 
@@ -91,28 +92,27 @@ def batch_norm_backward(
         need_dx: False skips ``dx``.
 
     Returns:
-        dx of the shape of x or None; dweight and dbias (C,), also where the forward had none.
+        dx like x or None; dweight and dbias (C,), also where the forward had none.
 
     Raises:
         ValueError: an array has the wrong type or shape.
     """
-    x = check_float("x", x)
-    shape = _as_3d(x)
+    x = _check_channels(x)
     dout = check_gradient(dout, x)
-    dx = np.empty(x.shape, x.dtype) if need_dx else None
-    dweight, dbias = np.empty(shape[1], x.dtype), np.empty(shape[1], x.dtype)
-    backend.batch_norm_backward(
-        dout.reshape(shape),
-        x.reshape(shape),
+    dx = np.empty_like(x) if need_dx else None
+    dweight, dbias = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+    _backend.backend.batch_norm_backward(
+        _as_3d(dout),
+        _as_3d(x),
         _per_channel("weight", weight, x),
         _per_channel("mean", mean, x, FLOAT64),
         _per_channel("var", var, x, FLOAT64),
-        dx.reshape(shape) if dx is not None else None,
+        _as_3d(dx) if dx is not None else None,
         dweight,
         dbias,
         eps=float(eps),
         batch_stats=bool(batch_stats),
-        num_threads=get_num_threads(),
+        num_threads=_backend.get_num_threads(),
     )
     return dx, dweight, dbias
 
@@ -144,7 +144,7 @@ def layer_norm_forward(
     rows, size = _as_2d(x, normalized_ndim)
     out = np.empty(x.shape, x.dtype)
     mean, var = np.empty(rows), np.empty(rows)
-    backend.layer_norm_forward(
+    _backend.backend.layer_norm_forward(
         x.reshape(rows, size),
         _per_feature("weight", weight, x, normalized_ndim),
         _per_feature("bias", bias, x, normalized_ndim),
@@ -152,7 +152,7 @@ def layer_norm_forward(
         var,
         out.reshape(rows, size),
         eps=float(eps),
-        num_threads=get_num_threads(),
+        num_threads=_backend.get_num_threads(),
     )
     return out, mean, var
 
@@ -191,7 +191,7 @@ def layer_norm_backward(
     rows, size = _as_2d(x, normalized_ndim)
     dx = np.empty(x.shape, x.dtype) if need_dx else None
     dweight, dbias = np.zeros(size), np.zeros(size)
-    backend.layer_norm_backward(
+    _backend.backend.layer_norm_backward(
         dout.reshape(rows, size),
         x.reshape(rows, size),
         _per_feature("weight", weight, x, normalized_ndim),
@@ -201,7 +201,7 @@ def layer_norm_backward(
         dweight,
         dbias,
         eps=float(eps),
-        num_threads=get_num_threads(),
+        num_threads=_backend.get_num_threads(),
     )
     features = x.shape[x.ndim - normalized_ndim :]
     return (
@@ -226,11 +226,19 @@ def _widened(name: str, v: NDArray, x: NDArray) -> Vector:
     return check_like(name, v, v.dtype, x.shape[1:2], "to match the channels of x").astype(FLOAT64)
 
 
-def _as_3d(x: NDArray) -> tuple[int, int, int]:
-    """(N, C, *) as (N, C, S)."""
+def _check_channels(x: NDArray) -> NDArray:
+    """``x``, dense, if it is (N, C, *)."""
+    x = check_dense("x", x)
     if x.ndim < 2:
         raise ValueError(f"x must have shape (N, C) or (N, C, *), got shape {x.shape}")
-    return x.shape[0], x.shape[1], prod(x.shape[2:])
+    return x
+
+
+def _as_3d(x: NDArray) -> NDArray:
+    """A view of (N, C, *) as (N, C, S); where the channels are last, as rows: (N * S, C, 1)."""
+    if x.flags.c_contiguous:
+        return x.reshape(x.shape[0], x.shape[1], prod(x.shape[2:]))
+    return pixels(x).reshape(-1, x.shape[1], 1)
 
 
 def _per_feature(name: str, v: NDArray | None, x: NDArray, normalized_ndim: int) -> NDArray | None:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.kernels._backend import backend, get_num_threads
+from coursekit.kernels import _backend
 from coursekit.kernels._check import DTYPES
 
 
@@ -44,7 +44,7 @@ def sgd_step(
     if nesterov and momentum == 0:
         raise ValueError("nesterov needs momentum > 0, got momentum=0")
     # float(): a NumPy float64 scalar would widen float32 arithmetic.
-    backend.sgd_step(
+    _backend.backend.sgd_step(
         w,
         g,
         v,
@@ -52,7 +52,7 @@ def sgd_step(
         momentum=float(momentum),
         nesterov=bool(nesterov),
         weight_decay=float(weight_decay),
-        num_threads=get_num_threads(),
+        num_threads=_backend.get_num_threads(),
     )
 
 
@@ -96,7 +96,7 @@ def adam_step(
     _check_arrays(w, g, {"m": m, "v": v})
     if step < 1:
         raise ValueError(f"step must be at least 1, got {step}")
-    backend.adam_step(
+    _backend.backend.adam_step(
         w,
         g,
         m,
@@ -108,7 +108,7 @@ def adam_step(
         eps=float(eps),
         weight_decay=float(weight_decay),
         decoupled=bool(decoupled),
-        num_threads=get_num_threads(),
+        num_threads=_backend.get_num_threads(),
     )
 
 

@@ -8,6 +8,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.kernels.loops_convolution import (  # noqa: F401
+    conv2d_backward_input,
+    conv2d_backward_weight,
+    conv2d_forward,
+)
+from coursekit.kernels.loops_pooling import (  # noqa: F401
+    avg_pool2d_backward,
+    avg_pool2d_forward,
+    max_pool2d_backward,
+    max_pool2d_forward,
+)
+
 HAS_OPENMP = False
 
 

@@ -11,6 +11,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.kernels.numpy_convolution import (  # noqa: F401
+    conv2d_backward_input,
+    conv2d_backward_weight,
+    conv2d_forward,
+)
+from coursekit.kernels.numpy_pooling import (  # noqa: F401
+    avg_pool2d_backward,
+    avg_pool2d_forward,
+    max_pool2d_backward,
+    max_pool2d_forward,
+)
+
 HAS_OPENMP = False
 BLOCK = 8192  # elements; five float64 blocks are 320 KiB, which a level-2 cache holds
 
@@ -97,7 +109,8 @@ def _slices(x: NDArray) -> Iterator[slice]:
 
 def _channel_sum(a: NDArray) -> NDArray[np.float64]:
     """Sum of (N, C, S) over N and S."""
-    return a.sum(axis=2).sum(axis=0, dtype=np.float64)
+    rows = a[:, :, 0] if a.shape[2] == 1 else a.sum(axis=2)
+    return rows.sum(axis=0, dtype=np.float64)
 
 
 def _channel_moments(x: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
