@@ -38,6 +38,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
 from sources import METADATA, ROOT, LessonError, exercise_notebook, read_lesson, solved_notebook
 
 if find_spec("coursekit") is None:  # not installed: use this folder's
@@ -208,9 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lessons", type=Path, default=ROOT / "lessons", help="sources' folder")
     parser.add_argument("--out", type=Path, default=ROOT, help="holds notebooks/ and exercises/")
     args = parser.parse_args(arguments)
-    from guards import problems
-
     from coursekit.grading.environment import notebook_environment
+    from guards import problems
 
     run = not (args.check or args.no_execute)
     try:

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("coursekit", deadline=None)  # no test here measures time
+settings.load_profile("coursekit")
 
 
 @pytest.fixture

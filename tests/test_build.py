@@ -6,9 +6,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import sources
 
 import build
+import sources
 
 TESTS = Path(__file__).resolve().parent
 EXERCISE = """\

@@ -220,7 +220,10 @@ def test_summary_counts_parameters_and_multiplications():
     ("call", "message"),
     [
         (lambda: nn.Linear(0, 3), "in_features must be at least 1, got 0"),
-        (lambda: nn.Linear(3, 2, init="he"), "init must be a callable or one of"),
+        (
+            lambda: nn.Linear(3, 2, init="he"),
+            "init must be a callable, a standard deviation or one of",
+        ),
         (lambda: nn.mlp([10]), "sizes must name at least input and output"),
         (lambda: nn.Sequential(nn.ReLU), r"layers\[0\] must be a Module"),
         (lambda: nn.CrossEntropyLoss(2), "label_smoothing must lie"),

@@ -5,11 +5,11 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-import guards
 import pytest
-import sources
 
 import build
+import guards
+import sources
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))

@@ -14,7 +14,9 @@ from coursekit.functional.activations import (
     tanh_backward,
     tanh_forward,
 )
+from coursekit.functional.convolution import conv2d_backward, conv2d_forward
 from coursekit.functional.dropout import dropout_backward, dropout_forward
+from coursekit.functional.group_norm import group_norm_backward, group_norm_forward
 from coursekit.functional.linear import (
     flatten_backward,
     flatten_forward,
@@ -36,16 +38,32 @@ from coursekit.functional.normalization import (
     layer_norm_forward,
 )
 from coursekit.functional.penalties import l1_penalty, l2_penalty
+from coursekit.functional.pooling import (
+    avg_pool2d_backward,
+    avg_pool2d_forward,
+    global_avg_pool2d_backward,
+    global_avg_pool2d_forward,
+    max_pool2d_backward,
+    max_pool2d_forward,
+)
 
 __all__ = [
+    "avg_pool2d_backward",
+    "avg_pool2d_forward",
     "batch_norm_backward",
     "batch_norm_forward",
+    "conv2d_backward",
+    "conv2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "dropout_backward",
     "dropout_forward",
     "flatten_backward",
     "flatten_forward",
+    "global_avg_pool2d_backward",
+    "global_avg_pool2d_forward",
+    "group_norm_backward",
+    "group_norm_forward",
     "l1_penalty",
     "l2_penalty",
     "layer_norm_backward",
@@ -55,6 +73,8 @@ __all__ = [
     "linear_backward",
     "linear_forward",
     "log_softmax",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "multi_margin_loss_backward",
     "multi_margin_loss_forward",
     "relu_backward",

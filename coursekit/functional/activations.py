@@ -1,4 +1,4 @@
-"""Element-wise nonlinearities, any shape in, the same shape out (lesson 1, "Any depth").
+"""Element-wise nonlinearities, any shape in, the same shape and layout out (lesson 1, "Any depth").
 
 Every ``*_forward`` returns ``(out, cache)``; every ``*_backward(dout, cache)`` returns ``dx``.
 All raise ``ValueError`` for arrays that are not float32 or float64.
@@ -26,16 +26,24 @@ def relu_backward(dout: NDArray, cache: NDArray) -> NDArray:
 def leaky_relu_forward(
     x: NDArray, negative_slope: float = 0.01
 ) -> tuple[NDArray, tuple[NDArray, float]]:
-    """``x`` where positive, ``negative_slope * x`` elsewhere."""
+    """``x`` where positive, ``negative_slope * x`` elsewhere; the cache says where, a byte each."""
     check_float("x", x)
-    return np.where(x > 0, x, x * x.dtype.type(negative_slope)), (x, negative_slope)
+    out = np.multiply(x, negative_slope, out=np.empty_like(x))
+    # The upper of two lines through 0 is the one this asks for, or from slope 1 on the lower.
+    pick = np.maximum if negative_slope <= 1 else np.minimum
+    return pick(x, out, out=out), (x > 0, negative_slope)
 
 
 def leaky_relu_backward(dout: NDArray, cache: tuple[NDArray, float]) -> NDArray:
     """Gradient 1 where the input was positive, ``negative_slope`` elsewhere."""
-    x, negative_slope = cache
-    check_shape("dout", dout, x.shape, "to match out")
-    return np.where(x > 0, dout, dout * dout.dtype.type(negative_slope))
+    positive, negative_slope = cache
+    check_shape("dout", dout, positive.shape, "to match out")
+    # Not np.where: it has to guess the next sign, and where signs are random it is often wrong.
+    passed = dout * positive
+    dx = dout - passed
+    dx *= negative_slope
+    dx += passed
+    return dx
 
 
 def tanh_forward(x: NDArray) -> tuple[NDArray, NDArray]:
@@ -48,21 +56,31 @@ def tanh_forward(x: NDArray) -> tuple[NDArray, NDArray]:
 def tanh_backward(dout: NDArray, cache: NDArray) -> NDArray:
     """``dout * (1 - out**2)``."""
     check_shape("dout", dout, cache.shape, "to match out")
-    return dout * (1 - cache * cache)
+    dx = np.multiply(cache, cache, out=np.empty_like(cache))
+    np.subtract(1, dx, out=dx)
+    dx *= dout
+    return dx
 
 
 def sigmoid_forward(x: NDArray) -> tuple[NDArray, NDArray]:
     """``1 / (1 + exp(-x))`` without overflow at either end; the cache is the output.
 
-    ``exp(-|x|)`` never overflows, and both branches of the sigmoid can be written with it.
+    Written as ``exp(min(x, 0)) / (1 + exp(-|x|))``, no exponent is ever positive.
     """
     check_float("x", x)
-    z = np.exp(-np.abs(x))
-    out = np.where(x >= 0, 1, z) / (1 + z)
+    out = np.exp(np.minimum(x, 0), out=np.empty_like(x))
+    below = np.abs(x, out=np.empty_like(x))
+    np.negative(below, out=below)
+    np.exp(below, out=below)
+    below += 1
+    out /= below
     return out, out
 
 
 def sigmoid_backward(dout: NDArray, cache: NDArray) -> NDArray:
     """``dout * out * (1 - out)``."""
     check_shape("dout", dout, cache.shape, "to match out")
-    return dout * cache * (1 - cache)
+    dx = np.subtract(1, cache, out=np.empty_like(cache))
+    dx *= cache
+    dx *= dout
+    return dx

@@ -26,7 +26,7 @@ def dropout_forward(
         rng: draws the mask; needed where one is drawn.
 
     Returns:
-        out of the shape of x, and the cache for :func:`dropout_backward`.
+        out of the shape and memory layout of x, and the cache for :func:`dropout_backward`.
 
     Raises:
         ValueError: ``x`` is not float32/float64, ``p`` is no probability, or there is no ``rng``.
@@ -37,7 +37,7 @@ def dropout_forward(
     if not 0 <= p <= 1:
         raise ValueError(f"p must lie in [0, 1], got {p}")
     if not training or p == 0:
-        return x.copy(), (None, 1.0, x.shape)
+        return x.copy(order="K"), (None, 1.0, x.shape)
     if rng is None:
         raise ValueError("rng must be a numpy.random.Generator to draw a mask, got None")
     keep = _draw(x.shape, 1 - p, rng)

@@ -50,8 +50,8 @@ def batch_norm_forward(
         eps: added to the variance, under the root.
 
     Returns:
-        out of the shape of x; the cache for :func:`batch_norm_backward`; the new running mean
-        and variance, the very arrays that came in evaluation.
+        out of the shape and memory layout of x; the cache for :func:`batch_norm_backward`; the new
+        running mean and variance, the very arrays that came in evaluation.
 
     Raises:
         ValueError: an array is not float32/float64 or does not fit, or training sees a single

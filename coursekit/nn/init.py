@@ -6,13 +6,15 @@ linear layers; He et al. 2015 count the half that a ReLU cuts away.
 """
 
 from collections.abc import Callable
-from math import prod, sqrt
+from functools import partial
+from math import inf, prod, sqrt
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Shape = tuple[int, ...]
 Initializer = Callable[..., NDArray]
+Init = str | float | Initializer  # what `get` takes
 
 
 def calculate_fan(shape: Shape) -> tuple[int, int]:
@@ -110,8 +112,27 @@ def torch_default(
     return uniform(shape, bound=1 / sqrt(calculate_fan(shape)[0]), rng=rng, dtype=dtype)
 
 
+def dirac(
+    shape: Shape, *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
+) -> NDArray:
+    """Filters that hand the picture on: output channel i is input channel i.
+
+    Of shape (out, in, kh, kw); channels beyond min(out, in) give or get nothing. Nothing is drawn
+    from ``rng``. The sides of the kernel should be odd and the padding half of them, or else the
+    picture moves.
+    """
+    if len(shape) != 4:
+        raise ValueError(f"shape must be (out, in, kh, kw), got {shape}")
+    weight = np.zeros(shape, dtype)
+    channel = np.arange(min(shape[:2]))
+    weight[channel, channel, shape[2] // 2, shape[3] // 2] = 1
+    return weight
+
+
 BY_NAME: dict[str, Initializer] = {
     "default": torch_default,
+    "dirac": dirac,
+    "kaiming": kaiming_normal,  # as the papers on conv nets say it
     "xavier_normal": xavier_normal,
     "xavier_uniform": xavier_uniform,
     "kaiming_normal": kaiming_normal,
@@ -119,10 +140,20 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
-def get(init: str | Initializer) -> Initializer:
-    """Look an initialiser up by name; a callable ``(shape, *, rng, dtype)`` is returned as is."""
+def get(init: Init) -> Initializer:
+    """Look an initialiser up.
+
+    Args:
+        init: a name; or a number, the standard deviation of a Gaussian; or a callable
+            ``(shape, *, rng, dtype)``, which is returned as is.
+    """
     if callable(init):
         return init
-    if init not in BY_NAME:
-        raise ValueError(f"init must be a callable or one of {sorted(BY_NAME)}, got {init!r}")
+    if isinstance(init, int | float | np.floating) and 0 <= init < inf:
+        return partial(normal, std=float(init))
+    if not isinstance(init, str) or init not in BY_NAME:
+        raise ValueError(
+            f"init must be a callable, a standard deviation or one of {sorted(BY_NAME)}, "
+            f"got {init!r}"
+        )
     return BY_NAME[init]

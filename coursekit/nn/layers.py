@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from coursekit import functional as F
 from coursekit.nn import init as initializers
-from coursekit.nn.init import Initializer
+from coursekit.nn.init import Init
 from coursekit.nn.module import Module, Parameter
 
 
@@ -20,8 +20,9 @@ class Linear(Module):
         in_features: columns of the input (N, in_features).
         out_features: columns of the output.
         bias: whether to add one.
-        init: name of an initialiser in ``nn.init`` or a callable ``(shape, *, rng, dtype)``.
-            "default" is PyTorch's, biases included; all others start biases at 0.
+        init: name of an initialiser in ``nn.init``, a standard deviation or a callable
+            ``(shape, *, rng, dtype)``. "default" is PyTorch's, biases included; all others start
+            biases at 0.
         rng: source of the initial weights; a fresh unseeded one if None.
         dtype: float32 or float64.
     """
@@ -32,7 +33,7 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
-        init: str | Initializer = "default",
+        init: Init = "default",
         rng: np.random.Generator | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:

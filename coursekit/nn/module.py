@@ -182,6 +182,11 @@ class Module:
         for name, array in own.items():
             array[...] = state[name]
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy starts without cache and hooks: one weighs gigabytes after a large batch, the
+        # others belong to whoever looks at the original.
+        return vars(self) | {"_cache": None, "_hooks": []}
+
     def _take_cache(self) -> Any:
         if self._cache is None:
             raise RuntimeError(f"{type(self).__name__}.backward needs a forward pass before it")
@@ -207,6 +212,9 @@ class Sequential(Module):
 
     def __getitem__(self, i: int) -> Module:
         return self.layers[i]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield ``("0", layer)``, ``("1", layer)``, ..."""
@@ -238,4 +246,4 @@ class Sequential(Module):
 
     def __repr__(self) -> str:
         inner = "\n".join(f"  ({i}): {layer!r}" for i, layer in enumerate(self.layers))
-        return f"Sequential(\n{inner}\n)"
+        return f"{type(self).__name__}(\n{inner}\n)"

@@ -6,13 +6,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import DTypeLike
 
-from coursekit.nn.dropout import Dropout
-from coursekit.nn.init import Initializer
+from coursekit.nn.init import Init
 from coursekit.nn.layers import Flatten, Linear, ReLU
 from coursekit.nn.module import Module, Sequential
-from coursekit.nn.normalization import BatchNorm1d, LayerNorm
-
-NORMS: dict[str, Callable[..., Module]] = {"batch": BatchNorm1d, "layer": LayerNorm}
+from coursekit.nn.sandwiches import NORMS, linear_norm_relu_dropout
 
 
 def mlp(
@@ -21,7 +18,7 @@ def mlp(
     activation: Callable[[], Module] = ReLU,
     norm: str | None = None,
     dropout: float = 0.0,
-    init: str | Initializer = "kaiming_normal",
+    init: Init = "kaiming_normal",
     seed: int = 0,
     dtype: DTypeLike = np.float32,
 ) -> Sequential:
@@ -31,8 +28,7 @@ def mlp(
         sizes: width of the input, of every hidden layer and of the output, for example
             ``[3072, 512, 10]``; two sizes make a linear classifier.
         activation: makes the nonlinearity.
-        norm: "batch", "layer" or None; batch norm takes the bias of the linear layer before it
-            away, so that one is made without.
+        norm: "batch", "layer" or None.
         dropout: chance to drop a hidden unit; 0 leaves the layer out.
         init: as in :class:`Linear`.
         seed: fixes the initial weights.
@@ -46,12 +42,15 @@ def mlp(
     layers: list[Module] = [Flatten()]
     *hidden, last = pairwise(sizes)
     for fan_in, fan_out in hidden:
-        bias = norm != "batch"
-        layers.append(Linear(fan_in, fan_out, bias, init=init, rng=rng, dtype=dtype))
-        if norm is not None:
-            layers.append(NORMS[norm](fan_out, dtype=dtype))
-        layers.append(activation())
-        if dropout:
-            layers.append(Dropout(dropout))
+        layers += linear_norm_relu_dropout(
+            fan_in,
+            fan_out,
+            norm=norm,
+            activation=activation,
+            dropout=dropout,
+            init=init,
+            rng=rng,
+            dtype=dtype,
+        )
     layers.append(Linear(*last, init=init, rng=rng, dtype=dtype))
     return Sequential(*layers)

@@ -1,6 +1,8 @@
 """Normalising layers as objects."""
 
+from collections.abc import Callable
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -9,7 +11,91 @@ from coursekit import functional as F
 from coursekit.nn.module import Module, Parameter
 
 
-class BatchNorm1d(Module):
+class _Norm(Module):
+    """What normalising layers share: a scale and a shift that are learnt, or neither."""
+
+    _backward: ClassVar[Callable[..., tuple[NDArray | None, NDArray | None, NDArray | None]]]
+
+    def __init__(self, shape: int | tuple[int, ...], affine: bool, dtype: DTypeLike) -> None:
+        super().__init__()
+        self.weight = Parameter(np.ones(shape, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(shape, dtype)) if affine else None
+
+    def _affine(self) -> tuple[NDArray | None, NDArray | None]:
+        """Scale and shift as arrays."""
+        if self.weight is None or self.bias is None:
+            return None, None
+        return self.weight.data, self.bias.data
+
+    def backward(self, dout: NDArray, *, need_dx: bool = True) -> NDArray | None:
+        """Gradients of weight and bias; returns that of the input, or None."""
+        dx, dweight, dbias = type(self)._backward(dout, self._take_cache(), need_dx=need_dx)
+        if self.weight is not None and dweight is not None:
+            self.weight.accumulate(dweight)
+        if self.bias is not None and dbias is not None:
+            self.bias.accumulate(dbias)
+        return dx
+
+
+class _BatchNorm(_Norm):
+    """Batch norm whatever the axes behind the channels."""
+
+    _backward = staticmethod(F.batch_norm_backward)
+    _ndims: ClassVar[tuple[int, ...]]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if num_features < 1:
+            raise ValueError(f"num_features must be at least 1, got {num_features}")
+        super().__init__(num_features, affine, dtype)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.running_mean: NDArray | None = None
+        self.running_var: NDArray | None = None
+        if track_running_stats:
+            self._buffers = ("running_mean", "running_var", "num_batches_tracked")
+            self.running_mean = np.zeros(num_features, dtype)
+            self.running_var = np.ones(num_features, dtype)
+            self.num_batches_tracked = np.zeros((), np.int64)
+
+    def forward(self, x: NDArray) -> NDArray:
+        """(N, C) or (N, C, *) to the same shape."""
+        if x.ndim not in self._ndims:
+            axes = " or ".join(map(str, self._ndims))
+            raise ValueError(f"x must have {axes} axes, got shape {x.shape}")
+        if x.shape[1] != self.num_features:
+            raise ValueError(f"x must have {self.num_features} channels, got shape {x.shape}")
+        momentum = self.momentum
+        tracks = self.running_mean is not None
+        if momentum is None:
+            momentum = 1 / (int(self.num_batches_tracked) + 1) if tracks else 0.0
+        out, self._cache, self.running_mean, self.running_var = F.batch_norm_forward(
+            x,
+            *self._affine(),
+            self.running_mean,
+            self.running_var,
+            training=self.training,
+            momentum=momentum,
+            eps=self.eps,
+        )
+        if self.training and tracks:
+            self.num_batches_tracked += 1
+        return out
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.num_features}, eps={self.eps}, momentum={self.momentum})"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
     """Standardise each feature over the batch in training, by running statistics in evaluation.
 
     Args:
@@ -22,73 +108,21 @@ class BatchNorm1d(Module):
         dtype: float32 or float64.
     """
 
-    _ndims: tuple[int, ...] = (2, 3)
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        *,
-        dtype: DTypeLike = np.float32,
-    ) -> None:
-        super().__init__()
-        if num_features < 1:
-            raise ValueError(f"num_features must be at least 1, got {num_features}")
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
-        self.running_mean: NDArray | None = None
-        self.running_var: NDArray | None = None
-        if track_running_stats:
-            self._buffers = ("running_mean", "running_var", "num_batches_tracked")
-            self.running_mean = np.zeros(num_features, dtype)
-            self.running_var = np.ones(num_features, dtype)
-            self.num_batches_tracked = np.zeros((), np.int64)
-
-    def forward(self, x: NDArray) -> NDArray:
-        """(N, C) or (N, C, L) to the same shape."""
-        if x.ndim not in self._ndims:
-            axes = " or ".join(map(str, self._ndims))
-            raise ValueError(f"x must have {axes} axes, got shape {x.shape}")
-        if x.shape[1] != self.num_features:
-            raise ValueError(f"x must have {self.num_features} channels, got shape {x.shape}")
-        momentum = self.momentum
-        tracks = self.running_mean is not None
-        if momentum is None:
-            momentum = 1 / (int(self.num_batches_tracked) + 1) if tracks else 0.0
-        out, self._cache, self.running_mean, self.running_var = F.batch_norm_forward(
-            x,
-            self.weight.data if self.weight is not None else None,
-            self.bias.data if self.bias is not None else None,
-            self.running_mean,
-            self.running_var,
-            training=self.training,
-            momentum=momentum,
-            eps=self.eps,
-        )
-        if self.training and tracks:
-            self.num_batches_tracked += 1
-        return out
-
-    def backward(self, dout: NDArray, *, need_dx: bool = True) -> NDArray | None:
-        """Gradients of weight and bias; returns that of the input, or None."""
-        dx, dweight, dbias = F.batch_norm_backward(dout, self._take_cache(), need_dx=need_dx)
-        if self.weight is not None and dweight is not None:
-            self.weight.accumulate(dweight)
-        if self.bias is not None and dbias is not None:
-            self.bias.accumulate(dbias)
-        return dx
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.num_features}, eps={self.eps}, momentum={self.momentum})"
-        )
+    _ndims = (2, 3)
 
 
-class LayerNorm(Module):
+class BatchNorm2d(_BatchNorm):
+    """Standardise each channel over the batch and all places of its map: *spatial* batch norm.
+
+    Args:
+        num_features: channels C of the input (N, C, H, W).
+        eps, momentum, affine, track_running_stats, dtype: as in :class:`BatchNorm1d`.
+    """
+
+    _ndims = (4,)
+
+
+class LayerNorm(_Norm):
     """Standardise each picture over its own features, the same in training and evaluation.
 
     Args:
@@ -98,6 +132,8 @@ class LayerNorm(Module):
         dtype: float32 or float64.
     """
 
+    _backward = staticmethod(F.layer_norm_backward)
+
     def __init__(
         self,
         normalized_shape: int | tuple[int, ...],
@@ -106,13 +142,11 @@ class LayerNorm(Module):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        super().__init__()
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         if not shape or prod(shape) < 1:
             raise ValueError(f"normalized_shape must name at least one feature, got {shape}")
+        super().__init__(shape, elementwise_affine, dtype)
         self.normalized_shape, self.eps = tuple(shape), eps
-        self.weight = Parameter(np.ones(shape, dtype)) if elementwise_affine else None
-        self.bias = Parameter(np.zeros(shape, dtype)) if elementwise_affine else None
 
     def forward(self, x: NDArray) -> NDArray:
         """(N, \\*, normalized_shape) to the same shape."""
@@ -120,22 +154,50 @@ class LayerNorm(Module):
         if x.shape[-ndim:] != self.normalized_shape:
             raise ValueError(f"x must end in the axes {self.normalized_shape}, got shape {x.shape}")
         out, self._cache = F.layer_norm_forward(
-            x,
-            self.weight.data if self.weight is not None else None,
-            self.bias.data if self.bias is not None else None,
-            normalized_ndim=ndim,
-            eps=self.eps,
+            x, *self._affine(), normalized_ndim=ndim, eps=self.eps
         )
         return out
 
-    def backward(self, dout: NDArray, *, need_dx: bool = True) -> NDArray | None:
-        """Gradients of weight and bias; returns that of the input, or None."""
-        dx, dweight, dbias = F.layer_norm_backward(dout, self._take_cache(), need_dx=need_dx)
-        if self.weight is not None and dweight is not None:
-            self.weight.accumulate(dweight)
-        if self.bias is not None and dbias is not None:
-            self.bias.accumulate(dbias)
-        return dx
-
     def __repr__(self) -> str:
         return f"LayerNorm({self.normalized_shape}, eps={self.eps})"
+
+
+class GroupNorm(_Norm):
+    """Standardise each picture over groups of its channels, the same in training and evaluation.
+
+    Args:
+        num_groups: into how many equal groups the channels are cut; 1 takes them all together,
+            ``num_channels`` each on its own (instance norm).
+        num_channels: channels C of the input (N, C, *).
+        eps: added to the variance, under the root.
+        affine: whether to learn a scale ``weight`` and a shift ``bias`` for every channel.
+        dtype: float32 or float64.
+    """
+
+    _backward = staticmethod(F.group_norm_backward)
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if num_channels < 1:
+            raise ValueError(f"num_channels must be at least 1, got {num_channels}")
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"num_groups must divide {num_channels} channels, got {num_groups}")
+        super().__init__(num_channels, affine, dtype)
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+
+    def forward(self, x: NDArray) -> NDArray:
+        """(N, C, *) to the same shape."""
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            raise ValueError(f"x must have {self.num_channels} channels, got shape {x.shape}")
+        out, self._cache = F.group_norm_forward(x, self.num_groups, *self._affine(), eps=self.eps)
+        return out
+
+    def __repr__(self) -> str:
+        return f"GroupNorm({self.num_groups}, {self.num_channels}, eps={self.eps})"
