@@ -1,6 +1,14 @@
 """Every picture the lessons show. Takes arrays and histories, returns matplotlib figures."""
 
+from coursekit.plots.atlas import (
+    activation_maps,
+    confusion_gallery,
+    heat_overlays,
+    top_patches,
+)
+from coursekit.plots.convolution import sliding_window
 from coursekit.plots.curves import by_layer, learning_curves, schedules, smooth, sweep
+from coursekit.plots.filters import filter_sheet, filters_over_training
 from coursekit.plots.images import image_grid, weight_images
 from coursekit.plots.insides import activation_histograms, decision_regions, descent_paths
 from coursekit.plots.reports import bars, confusion_matrix, search_scatter
@@ -11,21 +19,28 @@ from coursekit.plots.style import use_style
 __all__ = [
     "LiveFigure",
     "activation_histograms",
+    "activation_maps",
     "bars",
     "by_layer",
+    "confusion_gallery",
     "confusion_matrix",
     "decision_regions",
     "descent_paths",
+    "filter_sheet",
+    "filters_over_training",
     "heat_map",
+    "heat_overlays",
     "image_grid",
     "learning_curves",
     "reliability",
     "schedules",
     "search_scatter",
     "show",
+    "sliding_window",
     "smooth",
     "study",
     "sweep",
+    "top_patches",
     "use_style",
     "weight_images",
 ]
