@@ -1,6 +1,7 @@
 """Exercise checks: right answers pass however they are written, failures say what is wrong.
 
-The right answers are lesson 1's; those of lesson 2 stand in test_checks_exercises_norm.
+The right answers are lesson 1's; those of lessons 2 and 3 stand in test_checks_exercises_norm and
+test_checks_exercises_conv.
 """
 
 import re

@@ -26,13 +26,13 @@ def _pair(name):
 # --- what is right passes -------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=sizes, d=sizes, m=sizes, seed=seeds, scale=st.sampled_from([1e-3, 1.0, 1e3]))
 def test_a_right_linear_map_passes(n, d, m, seed, scale):
     assert gradcheck(*_pair("linear"), *_linear(n, d, m, seed, scale), seed=seed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(ACTIVATIONS),
     shape=st.lists(sizes, min_size=1, max_size=4),
@@ -44,7 +44,7 @@ def test_right_activations_pass(name, shape, seed, scale):
     assert gradcheck(*_pair(name), x, seed=seed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(["cross_entropy", "multi_margin_loss"]),
     n=sizes,
@@ -76,7 +76,7 @@ def test_none_arguments_and_none_gradients_are_left_out():
 # --- what is wrong fails, and is told -------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=sizes, d=sizes, m=sizes, seed=seeds, data=st.data())
 def test_one_wrong_entry_is_found_and_named(n, d, m, seed, data):
     which = data.draw(st.integers(0, 2))

@@ -108,10 +108,15 @@ def register(exercise: Exercise) -> None:
 def find(name: str) -> Exercise:
     """The exercise called ``name``; ``ValueError`` lists the names there are."""
     from coursekit.checks import (  # noqa: F401  importing fills the collection
+        exercises_atlas,
+        exercises_conv,
+        exercises_conv_norm,
+        exercises_conv_training,
         exercises_dropout,
         exercises_fc_layers,
         exercises_fc_training,
         exercises_norm,
+        exercises_pool,
         exercises_studies,
     )
 

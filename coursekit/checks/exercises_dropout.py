@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from coursekit.checks import references_dropout as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
-from coursekit.checks.outcomes import BadReturn, unpack
+from coursekit.checks.outcomes import unpack
+from coursekit.checks.properties import like, same_state, yes
 
 ROWS = 100  # all inputs can be seen as a matrix of so many rows
 BAND = 7.0  # standard deviations
@@ -24,7 +25,7 @@ def _run_dropout_forward(functions: Functions, inputs: dict[str, Any]) -> dict[s
 
     def out(p: float, training: bool, rng: Generator) -> NDArray:
         returned = unpack(functions[0](x, p, training, rng), "it", "out", "cache")["out"]
-        return _like(returned, "out", x, "x")
+        return like(returned, "out", x, "x")
 
     rng = np.random.default_rng(seed)
     before = np.random.get_state()  # noqa: NPY002  that of np.random.rand
@@ -39,10 +40,10 @@ def _run_dropout_forward(functions: Functions, inputs: dict[str, Any]) -> dict[s
         **_masks(kept),
         "the share of zeros in out": _share_of_zeros(kept, p),
         **_ratios(kept, x, "out / x where out is not 0"),
-        "a second call draws another mask (1 is yes)": _yes(np.any(_zeros(second) != _zeros(kept))),
-        "a second call leaves the first out alone (1 is yes)": _yes(np.array_equal(first, kept)),
-        "the same seed draws the same mask (1 is yes)": _yes(np.array_equal(again, kept)),
-        "the global np.random is not used (1 is yes)": _yes(_same_state(before, after)),
+        "a second call draws another mask (1 is yes)": yes(np.any(_zeros(second) != _zeros(kept))),
+        "a second call leaves the first out alone (1 is yes)": yes(np.array_equal(first, kept)),
+        "the same seed draws the same mask (1 is yes)": yes(np.array_equal(again, kept)),
+        "the global np.random is not used (1 is yes)": yes(same_state(before, after)),
         "the share of zeros for p = 0": float(_zeros(whole).mean()),
         **_ratios(whole, x, "out / x for p = 0"),
         "the share of zeros in evaluation": _share_of_zeros(evaluated, p),
@@ -57,37 +58,27 @@ def _run_dropout_backward(functions: Functions, inputs: dict[str, Any]) -> dict[
 
     def through(training: bool) -> tuple[NDArray, Any]:
         parts = unpack(forward(x, p, training, rng), "the forward", "out", "cache")
-        return _like(parts["out"], "out", x, "x").copy(), parts["cache"]
+        return like(parts["out"], "out", x, "x").copy(), parts["cache"]
 
     out, cache = through(True)
     through(True)  # another mask, which must not get in between
-    dx = _like(backward(dout, cache), "dx", dout, "dout")
+    dx = like(backward(dout, cache), "dx", dout, "dout")
     ratio, dropped = np.abs(dx / dout), out == 0
     again = backward(dout, cache)
     _, cache = through(False)
-    evaluated = _like(backward(dout, cache), "dx", dout, "dout")
+    evaluated = like(backward(dout, cache), "dx", dout, "dout")
     return {
         "the largest |dx / dout| where out is 0": float(np.max(ratio[dropped], initial=0)),
         "the share of zeros in dx": _share_of_zeros(dx, p),
         **_ratios(dx, dout, "dx / dout where dx is not 0"),
-        "dx is 0 where out is, and only there (1 is yes)": _yes(np.array_equal(dx == 0, dropped)),
-        "a second backward gives the same dx (1 is yes)": _yes(np.array_equal(again, dx)),
+        "dx is 0 where out is, and only there (1 is yes)": yes(np.array_equal(dx == 0, dropped)),
+        "a second backward gives the same dx (1 is yes)": yes(np.array_equal(again, dx)),
         "the share of zeros in dx after evaluation": _share_of_zeros(evaluated, p),
         **_ratios(evaluated, dout, "dx / dout after evaluation where dx is not 0"),
     }
 
 
 # --- what is looked at ----------------------------------------------------------------------
-
-
-def _like(value: Any, name: str, model: NDArray, model_name: str) -> NDArray:
-    """``value`` if it has the shape and dtype of ``model``, else :class:`BadReturn`."""
-    if not isinstance(value, np.ndarray) or value.shape != model.shape:
-        came = value.shape if isinstance(value, np.ndarray) else type(value).__name__
-        raise BadReturn(f"{name} should have the shape of {model_name}, {model.shape}, got {came}")
-    if value.dtype != model.dtype:
-        raise BadReturn(f"{name} should be {model.dtype} like {model_name}, got {value.dtype}")
-    return value
 
 
 def _zeros(out: NDArray) -> NDArray:
@@ -126,15 +117,6 @@ def _masks(out: NDArray) -> dict[str, float]:
             1.0 if 0.5 < spread < 1.5 else float(np.round(spread))
         ),
     }
-
-
-def _yes(value: Any) -> float:
-    return float(bool(value))
-
-
-def _same_state(a: Any, b: Any) -> bool:
-    """Two states of the global generator: name, 624 words, position, ..."""
-    return bool(a[2] == b[2] and np.array_equal(a[1], b[1]))
 
 
 # --- on which inputs ------------------------------------------------------------------------

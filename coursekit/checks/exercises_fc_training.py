@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from coursekit.checks import references_fc as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack, unpack_list
+from coursekit.checks.properties import weights_for_relu
 
 
 def _labels(rng: Generator, n: int, num_classes: int) -> NDArray:
@@ -97,23 +98,14 @@ register(Exercise("mlp_loss", ("mlp_loss",), (reference.mlp_loss,), _run_mlp_los
 
 
 def _run_kaiming(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
-    fan_in, fan_out, seed = inputs["fan_in"], inputs["fan_out"], inputs["seed"]
-    rng = np.random.default_rng(seed)
-    w, second = (np.asarray(functions[0](fan_in, fan_out, rng)) for _ in range(2))
-    again = np.asarray(functions[0](fan_in, fan_out, np.random.default_rng(seed)))
-    if w.dtype.kind != "f" or w.shape != (fan_out, fan_in):
-        raise BadReturn(
-            f"weights should be floats of shape (fan_out, fan_in), here {fan_out, fan_in}, "
-            f"got shape {w.shape} of {w.dtype}"
-        )
-    std = float(w.std())
-    return {
-        "the standard deviation times sqrt(fan_in)": std * np.sqrt(fan_in),
-        "1 + the mean over the standard deviation": 1 + float(w.mean()) / (std or 1.0),
-        "1 + the share beyond two standard deviations": 1 + float(np.mean(np.abs(w) > 2 * std)),
-        "the same rng seed gives the same weights (1 is yes)": float(np.array_equal(w, again)),
-        "a second call gives new weights (1 is yes)": float(not np.array_equal(w, second)),
-    }
+    fan_in, fan_out = inputs["fan_in"], inputs["fan_out"]
+    return weights_for_relu(
+        lambda rng: functions[0](fan_in, fan_out, rng),
+        (fan_out, fan_in),
+        f"(fan_out, fan_in), here {fan_out, fan_in}",
+        fan_in,
+        inputs["seed"],
+    )
 
 
 def _kaiming_cases(rng: Generator) -> list[Case]:

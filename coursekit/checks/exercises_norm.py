@@ -1,6 +1,5 @@
 """Lesson 2's exercises on batch norm and layer norm: how each is called, on which inputs."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,12 @@ from numpy.typing import NDArray
 from coursekit.checks import references_norm as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack
+from coursekit.checks.pairs import run_backward, run_forward, with_dout
 
 FAR = 3e5  # a mean at which E[x^2] - E[x]^2 has no right digit left, but x - mean has ten
 
 
-def _affine(rng: Generator, d: int) -> dict[str, NDArray]:
+def affine(rng: Generator, d: int) -> dict[str, NDArray]:
     """Scale and shift, far from the 1 and 0 that would hide what is done with them."""
     return {"gamma": rng.uniform(0.5, 3.0, d), "beta": 2 * rng.standard_normal(d)}
 
@@ -27,7 +27,8 @@ def _features(rng: Generator, n: int, d: int) -> NDArray:
 # --- batch norm, forward ------------------------------------------------------------------
 
 
-def _run_batch_norm_forward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+def run_batch_norm_forward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+    """A forward that returns its output, a cache and the new running statistics."""
     names = ("out", "cache", "running_mean", "running_var")
     parts = unpack(functions[0](*inputs.values()), "it", *names)
     del parts["cache"]
@@ -58,7 +59,7 @@ def _batch_norm_case(
     mean, var = running or (3 * rng.standard_normal(d), rng.uniform(0.5, 4.0, d))
     inputs = {
         "x": _features(rng, n, d) if x is None else x,
-        **_affine(rng, d),
+        **affine(rng, d),
         "running_mean": mean,
         "running_var": var,
         "training": training,
@@ -108,7 +109,7 @@ register(
         "batch_norm_forward",
         ("batch_norm_forward",),
         (reference.batch_norm_forward,),
-        _run_batch_norm_forward,
+        run_batch_norm_forward,
         _forward_cases,
     )
 )
@@ -142,32 +143,6 @@ def _steps_cases(rng: Generator) -> list[Case]:
     return cases
 
 
-def _run_backward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Forward, another forward that must not get in between, backward."""
-    forward, backward = functions
-    args = [v for name, v in inputs.items() if name != "dout"]
-    returned = forward(*args)
-    forward(1 - 2 * args[0], *args[1:])
-    if not isinstance(returned, tuple | list) or len(returned) < 2:
-        raise BadReturn("the forward should return out, the cache and what its exercise asks for")
-    return unpack(backward(inputs["dout"], returned[1]), "it", "dx", "dgamma", "dbeta")
-
-
-def _with_dout(cases: Callable[[Generator], list[Case]]) -> Callable[[Generator], list[Case]]:
-    """The forward's cases with an upstream gradient, which is not all ones, for the backward."""
-
-    def make(rng: Generator) -> list[Case]:
-        return [
-            Case(
-                c.description,
-                c.inputs | {"dout": 0.5 + rng.standard_normal(c.inputs["x"].shape)},
-            )
-            for c in cases(rng)
-        ]
-
-    return make
-
-
 register(
     Exercise(
         "batch_norm_backward_steps",
@@ -182,8 +157,8 @@ register(
         "batch_norm_backward",
         ("batch_norm_forward", "batch_norm_backward"),
         (reference.batch_norm_forward, reference.batch_norm_backward),
-        _run_backward,
-        _with_dout(_training_cases),
+        run_backward("dx", "dgamma", "dbeta"),
+        with_dout(_training_cases, reference.batch_norm_forward),
     )
 )
 
@@ -200,7 +175,7 @@ def _fold_cases(rng: Generator) -> list[Case]:
         inputs = {
             "w": rng.standard_normal((m, d)),
             "b": 1 + rng.standard_normal(m),
-            **_affine(rng, m),
+            **affine(rng, m),
             "running_mean": 2 * rng.standard_normal(m),
             "running_var": rng.uniform(0.05, 4.0, m),
             "eps": eps,
@@ -224,13 +199,9 @@ register(
 # --- layer norm ---------------------------------------------------------------------------
 
 
-def _run_layer_norm_forward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
-    return {"out": unpack(functions[0](*inputs.values()), "it", "out", "cache")["out"]}
-
-
 def _layer_norm_cases(rng: Generator) -> list[Case]:
     def case(x: NDArray, eps: float, note: str = "") -> Case:
-        inputs = {"x": x, **_affine(rng, x.shape[1]), "eps": eps}
+        inputs = {"x": x, **affine(rng, x.shape[1]), "eps": eps}
         return Case(f"x {x.shape}, eps {eps:g}{note}", inputs)
 
     still = _features(rng, 4, 6)
@@ -251,7 +222,7 @@ register(
         "layer_norm_forward",
         ("layer_norm_forward",),
         (reference.layer_norm_forward,),
-        _run_layer_norm_forward,
+        run_forward,
         _layer_norm_cases,
     )
 )
@@ -260,7 +231,7 @@ register(
         "layer_norm_backward",
         ("layer_norm_forward", "layer_norm_backward"),
         (reference.layer_norm_forward, reference.layer_norm_backward),
-        _run_backward,
-        _with_dout(_layer_norm_cases),
+        run_backward("dx", "dgamma", "dbeta"),
+        with_dout(_layer_norm_cases, reference.layer_norm_forward),
     )
 )

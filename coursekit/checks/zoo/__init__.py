@@ -11,8 +11,16 @@ from coursekit.checks.exercises import Exercise, Functions, diagnose, find
 from coursekit.checks.zoo import (  # noqa: F401  importing fills the collection
     bands,
     calibration,
+    columns,
+    conv_training,
+    convolution,
+    convolution_backward,
+    convolution_cost,
     dropout,
     folding,
+    grad_cam,
+    group_normalisation,
+    group_normalisation_backward,
     initialisation,
     layer_normalisation,
     layers,
@@ -22,7 +30,13 @@ from coursekit.checks.zoo import (  # noqa: F401  importing fills the collection
     normalisation_backward,
     normalisation_graph,
     numerical,
+    occlusion,
     optimisers,
+    pooling,
+    pooling_backward,
+    receptive_field,
+    spatial_normalisation,
+    spatial_normalisation_backward,
 )
 from coursekit.checks.zoo.animal import COLLECTION, Animal
 
