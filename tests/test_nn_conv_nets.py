@@ -38,6 +38,7 @@ NETS = {
     "three layers": lambda dtype: three_layers(dtype=dtype),
     "deep": lambda dtype: small_net(dtype=dtype),
     "deep with batch norm": lambda dtype: small_net(batchnorm=True, dtype=dtype),
+    "deep, pooled first": lambda dtype: small_net(batchnorm=True, pool_first=True, dtype=dtype),
     "deep without pools": lambda dtype: nn.DeepConvNet(
         [4, 4], input_shape=(2, 8, 9), num_classes=3, dtype=dtype
     ),
@@ -216,6 +217,10 @@ def kinds(net):
         (
             nn.DeepConvNet([4, 5], [0], batchnorm=True),
             "Conv2d BatchNorm2d ReLU MaxPool2d Conv2d BatchNorm2d ReLU Flatten Linear",
+        ),
+        (
+            nn.DeepConvNet([4, 5], [0], batchnorm=True, pool_first=True),
+            "Conv2d MaxPool2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU Flatten Linear",
         ),
     ],
 )
@@ -403,6 +408,7 @@ def test_copies_carry_neither_caches_nor_hooks(make):
         (lambda: nn.DeepConvNet([]), "num_filters must name at least one convolution"),
         (lambda: nn.DeepConvNet([4, 5], [2]), r"max_pools must lie in 0\.\.1 .* got \[2\]"),
         (lambda: nn.DeepConvNet([4, 5], [-1]), r"max_pools must lie in 0\.\.1 .* got \[-1\]"),
+        (lambda: nn.DeepConvNet([4], pool_first=True), "pool_first needs .*, got batchnorm=False"),
         (lambda: nn.DeepConvNet([4] * 6, range(6)), "sides of at least 64 for 6 pools"),
         (lambda: nn.DeepConvNet([4, 0]), "out_channels must be at least 1, got 0"),
         (lambda: nn.DeepConvNet([4], init="he"), "init must be a callable"),

@@ -1,6 +1,7 @@
 """The course's convolutional nets, by name (lesson 3)."""
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -71,6 +72,7 @@ class DeepConvNet(Sequential):
         num_filters: filters of every convolution, from first to last.
         max_pools: behind which of them, counted from 0, a pool halves the map.
         batchnorm: whether to normalise; the convolutions are made without a bias then.
+        pool_first: whether to pool before batch norm and ReLU, as :func:`conv_bn_relu_pool` says.
         init: as in :class:`Linear`: "kaiming", or the standard deviation of the weights.
         input_shape: (C, H, W) of a picture.
         num_classes: outputs.
@@ -86,6 +88,7 @@ class DeepConvNet(Sequential):
         max_pools: Collection[int] = (),
         batchnorm: bool = False,
         *,
+        pool_first: bool = False,
         init: Init = "kaiming",
         input_shape: tuple[int, int, int] = (3, 32, 32),
         num_classes: int = 10,
@@ -100,10 +103,14 @@ class DeepConvNet(Sequential):
                 f"max_pools must lie in 0..{len(num_filters) - 1} for {len(num_filters)} "
                 f"convolutions, got {sorted(pools)}"
             )
+        if pool_first and not batchnorm:
+            raise ValueError(f"pool_first needs batchnorm=True, got batchnorm={batchnorm}")
         channels, *sides = _picture(input_shape, pools=len(pools))
         rng = np.random.default_rng(seed)
         plain, pooled = (
-            (conv_bn_relu, conv_bn_relu_pool) if batchnorm else (conv_relu, conv_relu_pool)
+            (conv_bn_relu, partial(conv_bn_relu_pool, pool_first=pool_first))
+            if batchnorm
+            else (conv_relu, conv_relu_pool)
         )
         layers: list[Module] = []
         for i, filters in enumerate(num_filters):

@@ -106,9 +106,14 @@ def conv_bn_relu_pool(
     kernel_size: Pair,
     *,
     pool_size: Pair = 2,
+    pool_first: bool = False,
     **conv: Unpack[ConvOptions],
 ) -> Sequential:
-    """:func:`conv_bn_relu`, then the maximum of every window of ``pool_size``, side by side."""
-    return Sequential(
-        *conv_bn_relu(in_channels, out_channels, kernel_size, **conv), MaxPool2d(pool_size)
-    )
+    """:func:`conv_bn_relu`, then the maximum of every window of ``pool_size``, side by side.
+
+    With ``pool_first`` the pool stands right behind the convolution: the maximum and ReLU may
+    change places, and batch norm has only the values to normalise that go on.
+    """
+    layers = list(conv_bn_relu(in_channels, out_channels, kernel_size, **conv))
+    layers.insert(1 if pool_first else len(layers), MaxPool2d(pool_size))
+    return Sequential(*layers)
