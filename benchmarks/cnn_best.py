@@ -15,7 +15,7 @@ from coursekit.data.augment import Compose, RandomCrop, RandomHorizontalFlip
 
 WIDTHS = [32, 32, 96, 96, 96, 96]
 POOLS = [0, 2, 4]
-EPOCHS = 11
+EPOCHS = 15
 BATCH_SIZE = 256
 LR = 0.5
 
@@ -30,12 +30,18 @@ def identity_first(shape, *, rng, dtype=np.float32):
 
 
 def whitened_net(ds: data.Dataset, seed: int) -> nn.Module:
-    """A frozen convolution that whitens patches, and a DeepConvNet behind it."""
-    whiten = nn.Conv2d(3, 24, 2, bias=False)
+    """A convolution that whitens patches, of which only the bias is learnt, and a DeepConvNet."""
+    whiten = nn.Conv2d(3, 24, 2, init=0.0)
     whiten.weight.data[...] = nn.patch_whitening(ds.normalize(ds.train.images[:5_000]), 2)
-    whiten.requires_grad_(False)
+    whiten.weight.requires_grad = False
     net = nn.DeepConvNet(
-        WIDTHS, POOLS, batchnorm=True, init=identity_first, input_shape=(24, 31, 31), seed=seed
+        WIDTHS,
+        POOLS,
+        batchnorm=True,
+        pool_first=True,
+        init=identity_first,
+        input_shape=(24, 31, 31),
+        seed=seed,
     )
     return nn.Sequential(whiten, nn.ReLU(), *net)
 

@@ -12,12 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["fc_best", "fc_norm_best"])
+@pytest.mark.parametrize("name", ["fc_best", "fc_norm_best", "cnn_best"])
 def test_the_accuracy_is_that_of_the_benchmark(name):
     result = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
     assert result["data"] == "cifar10" and len(result["runs"]) >= 3
     told = f"{100 * result['mean']:.1f} ± {100 * result['sd']:.1f} %"
     assert told in README
+
+
+def test_the_convolutions_are_as_fast_as_told():
+    result = json.loads((ROOT / "benchmarks/results/conv.json").read_text(encoding="utf-8"))
+    assert f"{result['geometric mean']:.2f} of PyTorch's time" in README
 
 
 def test_the_zoo_is_as_large_as_told():
