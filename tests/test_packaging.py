@@ -212,4 +212,5 @@ def test_no_clones_means_the_baseline(tmp_path, cc):
     # Without -DCK_NO_CLONES this compiler fails, as one does that rejects the attribute.
     text = f'#!/bin/sh\ncase "$*" in *-c*-DCK_NO_CLONES*|*-shared*) exec {cc} "$@";; esac\nexit 1\n'
     code, said = build(tmp_path, cc=write_compiler(tmp_path / "cc", text), require=True)
-    assert code == 0 and said == "cython True the compiler's baseline"
+    # The convolutions, which choose their instructions without clones, are told after it.
+    assert code == 0 and said.startswith("cython True the compiler's baseline")
