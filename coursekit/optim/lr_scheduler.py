@@ -8,14 +8,22 @@ caller's choice; :class:`coursekit.training.Trainer` steps after every batch.
 from math import cos, pi
 
 from coursekit.optim.optimizers import SGD, Adam, Optimizer
+from coursekit.optim.param_groups import HasParamGroups, ParamGroups
+
+Steered = Optimizer | HasParamGroups
+
+
+def _handles(optimizer: Steered) -> Optimizer | ParamGroups:
+    """What has an ``lr`` to turn."""
+    return optimizer if isinstance(optimizer, Optimizer) else ParamGroups(optimizer)
 
 
 class LRScheduler:
-    """Base of the schedules; setting one up moves the optimiser to step 0."""
+    """Base of the schedules; setting one up moves the optimiser, ours or PyTorch's, to step 0."""
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-        self.base_lr = optimizer.lr
+    def __init__(self, optimizer: Steered) -> None:
+        self.optimizer = _handles(optimizer)
+        self.base_lr = self.optimizer.lr
         self.last_step = 0
         self._apply()
 
@@ -44,7 +52,7 @@ class LRScheduler:
 class ConstantLR(LRScheduler):
     """The base rate times ``factor`` for the first ``total_iters`` steps, then the base rate."""
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5) -> None:
+    def __init__(self, optimizer: Steered, factor: float = 1 / 3, total_iters: int = 5) -> None:
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer)
 
@@ -56,7 +64,7 @@ class ConstantLR(LRScheduler):
 class StepLR(LRScheduler):
     """The base rate times ``gamma`` once for every ``step_size`` steps done."""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(self, optimizer: Steered, step_size: int, gamma: float = 0.1) -> None:
         if step_size < 1:
             raise ValueError(f"step_size must be at least 1, got {step_size}")
         self.step_size, self.gamma = step_size, gamma
@@ -70,7 +78,7 @@ class StepLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the base rate to ``eta_min`` in ``T_max`` steps (SGDR, 2017)."""
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+    def __init__(self, optimizer: Steered, T_max: int, eta_min: float = 0.0) -> None:
         if T_max < 1:
             raise ValueError(f"T_max must be at least 1, got {T_max}")
         self.T_max, self.eta_min = T_max, eta_min
@@ -100,7 +108,7 @@ class OneCycleLR(LRScheduler):
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Steered,
         max_lr: float,
         total_steps: int,
         pct_start: float = 0.3,
@@ -114,7 +122,8 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"total_steps must be at least 1, got {total_steps}")
         if not 0 <= pct_start <= 1:
             raise ValueError(f"pct_start must lie in [0, 1], got {pct_start}")
-        has_momentum = isinstance(optimizer, Adam) or getattr(optimizer, "momentum", 0) > 0
+        handles = _handles(optimizer)
+        has_momentum = isinstance(handles, Adam) or getattr(handles, "momentum", 0) > 0
         if cycle_momentum and not has_momentum:
             raise ValueError("cycle_momentum needs an optimizer with momentum, got one without")
         self.max_lr, self.total_steps = max_lr, total_steps
@@ -151,5 +160,5 @@ class OneCycleLR(LRScheduler):
         momentum = self.momentum_at(self.last_step)
         if isinstance(self.optimizer, Adam):
             self.optimizer.betas = (momentum, self.optimizer.betas[1])
-        elif isinstance(self.optimizer, SGD):
+        elif isinstance(self.optimizer, (SGD, ParamGroups)):
             self.optimizer.momentum = momentum

@@ -11,10 +11,11 @@ from coursekit.training.callbacks import (
 )
 from coursekit.training.diagnostics import ActivationStats, GradientNorm, UpdateRatio
 from coursekit.training.history import History
+from coursekit.training.loop import TrainingDivergedError, TrainingLoop
 from coursekit.training.search import SearchResult, cross_validate, grid_search, random_search
 from coursekit.training.study import StudyResult, study
 from coursekit.training.study_guard import StudyError
-from coursekit.training.trainer import Trainer, TrainingDivergedError
+from coursekit.training.trainer import Trainer
 
 __all__ = [
     "ActivationStats",
@@ -32,6 +33,7 @@ __all__ = [
     "TensorBoard",
     "Trainer",
     "TrainingDivergedError",
+    "TrainingLoop",
     "UpdateRatio",
     "cross_validate",
     "grid_search",

@@ -150,14 +150,18 @@ class TensorBoard(Callback):
         """Open a file of events for this fit."""
         suffix = f".from-step-{trainer.step}"
         self._writer = self._module.SummaryWriter(self.log_dir, filename_suffix=suffix)
+        self._logged = len(trainer.history.steps)
 
     def on_step_end(self, trainer: "Trainer") -> None:
-        """Log the step."""
-        self._writer.add_scalar("step/loss", trainer.loss, trainer.step)
-        self._writer.add_scalar("step/lr", trainer.history.steps[-1]["lr"], trainer.step)
+        """Log the steps that are new in the history; on a GPU they come there in handfuls."""
+        for row in trainer.history.steps[self._logged :]:
+            self._writer.add_scalar("step/loss", row["loss"], int(row["step"]) + 1)
+            self._writer.add_scalar("step/lr", row["lr"], int(row["step"]) + 1)
+        self._logged = len(trainer.history.steps)
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
         """Log the epoch."""
+        self.on_step_end(trainer)
         row = trainer.history.epochs[-1]
         for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
             self._writer.add_scalar(f"epoch/{name}", row[name], trainer.step)

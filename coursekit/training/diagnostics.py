@@ -1,6 +1,7 @@
 """Callbacks that look inside a net while it learns (lesson 1, "Inside the net").
 
-Each keeps tidy rows, one a recorded step and layer, and hands them out as a table.
+Each keeps tidy rows, one a recorded step and layer, and hands them out as a table. They look
+through the trainer's ``named_layers`` and ``to_numpy``, so a PyTorch net will do as well.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,9 @@ class ActivationStats(_Recorder):
         """Hook every layer."""
 
         def watch(name: str):
-            def hook(module, _, out: np.ndarray) -> None:
+            def hook(module, _, out) -> None:
                 if module.training and self.due(trainer):
+                    out = trainer.to_numpy(out)
                     self.rows.append(
                         {
                             "step": trainer.step,
@@ -67,7 +69,7 @@ class ActivationStats(_Recorder):
             return hook
 
         self._handles = [
-            layer.register_forward_hook(watch(name)) for name, layer in trainer.net.named_layers()
+            layer.register_forward_hook(watch(name)) for name, layer in trainer.named_layers()
         ]
 
     def on_fit_end(self, trainer: "Trainer") -> None:
@@ -83,7 +85,7 @@ class GradientNorm(_Recorder):
         """Record the norms."""
         if self.due(trainer):
             for name, p in _weights(trainer):
-                norm = float(np.linalg.norm(p.grad))
+                norm = float(np.linalg.norm(trainer.to_numpy(p.grad)))
                 self.rows.append({"step": trainer.step, "layer": name, "norm": norm})
 
 
@@ -96,7 +98,9 @@ class UpdateRatio(_Recorder):
     def after_backward(self, trainer: "Trainer") -> None:
         """Keep the weights as they were."""
         self._before = (
-            {name: p.data.copy() for name, p in _weights(trainer)} if self.due(trainer) else {}
+            {name: trainer.to_numpy(p.data).copy() for name, p in _weights(trainer)}
+            if self.due(trainer)
+            else {}
         )
 
     def on_step_end(self, trainer: "Trainer") -> None:
@@ -104,5 +108,5 @@ class UpdateRatio(_Recorder):
         for name, p in _weights(trainer):
             if name in self._before:
                 before = self._before[name]
-                ratio = float((p.data - before).std() / before.std())
+                ratio = float((trainer.to_numpy(p.data) - before).std() / before.std())
                 self.rows.append({"step": trainer.step - 1, "layer": name, "ratio": ratio})

@@ -1,0 +1,51 @@
+"""The handles that schedules turn, on an optimiser of PyTorch. Its groups are dicts: no torch here.
+
+So one schedule drives both: ``OneCycleLR(torch.optim.SGD(...), ...)`` works as with our own SGD.
+"""
+
+from typing import Any, Protocol
+
+
+class HasParamGroups(Protocol):
+    """Any ``torch.optim.Optimizer``."""
+
+    param_groups: list[dict[str, Any]]
+
+
+class ParamGroups:
+    """``lr`` and ``momentum`` of an optimiser that keeps them in ``param_groups``.
+
+    Setting ``lr`` sets the first group's rate, and the others keep the ratio to it that they had.
+    An Adam's ``momentum`` is its first beta; a rule without momentum has 0 and keeps it.
+    """
+
+    def __init__(self, optimizer: HasParamGroups) -> None:
+        self._optimizer = optimizer  # not its groups: load_state_dict puts new ones there
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        if any(rates) and not rates[0]:
+            raise ValueError(f"lr: got {rates} for the groups; needed the first greater than 0")
+        self._ratios = [rate / rates[0] if rates[0] else 1.0 for rate in rates]
+
+    @property
+    def lr(self) -> float:
+        """Rate of the first group."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        for group, ratio in zip(self._optimizer.param_groups, self._ratios, strict=True):
+            group["lr"] = lr * ratio
+
+    @property
+    def momentum(self) -> float:
+        """Momentum, or first beta, of the first group."""
+        first = self._optimizer.param_groups[0]
+        return float(first["betas"][0] if "betas" in first else first.get("momentum", 0.0))
+
+    @momentum.setter
+    def momentum(self, momentum: float) -> None:
+        for group in self._optimizer.param_groups:
+            if "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+            elif group.get("momentum"):
+                group["momentum"] = momentum
