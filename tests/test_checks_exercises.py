@@ -558,7 +558,7 @@ def test_warnings_of_hostile_inputs_do_not_reach_the_learner(recwarn):
 
 
 def test_misuse_is_an_error():
-    with pytest.raises(ValueError, match=r"no exercise is called 'linear'; there are \['adam"):
+    with pytest.raises(ValueError, match=r"no exercise is called 'linear'; there are .*'adam"):
         check("linear", F.linear_forward)
     with pytest.raises(
         ValueError, match=r"check\('relu_backward', relu_forward, relu_backward\), got 1 functions"

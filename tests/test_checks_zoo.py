@@ -9,7 +9,8 @@ import pytest
 from coursekit.checks import ExerciseError, check, zoo
 from coursekit.checks.exercises import EXERCISES, find
 
-ANIMALS = zoo.animals()
+# Without lesson 4's: they join when coursekit.port is imported, which another test may have done.
+ANIMALS = [a for a in zoo.animals() if a.function.__module__.startswith("coursekit.checks.")]
 
 
 def _id(animal):
@@ -18,14 +19,17 @@ def _id(animal):
 
 @pytest.fixture(scope="module")
 def matrix():
-    return zoo.kill_matrix(seed=1)  # the tests below see seed 0
+    names = {a.exercise for a in ANIMALS}
+    rows = zoo.kill_matrix(seed=1)  # the tests below see seed 0
+    return [row for row in rows if row["exercise"] in names]
 
 
 def test_the_collection_is_large_and_covers_every_exercise():
     find("adam")
+    names = {k for k, e in EXERCISES.items() if e.run.__module__.startswith("coursekit.checks.")}
     assert len(ANIMALS) >= 750
-    assert {a.exercise for a in ANIMALS} == set(EXERCISES)
-    assert all(len(zoo.animals(name)) >= 5 for name in EXERCISES)
+    assert {a.exercise for a in ANIMALS} == names
+    assert all(len(zoo.animals(name)) >= 5 for name in names)
     assert len({_id(a) for a in ANIMALS}) == len(ANIMALS)
     assert all(a.symptom and len(a.looks_like) > len("a few words") for a in ANIMALS)
 

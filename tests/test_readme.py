@@ -27,7 +27,9 @@ def test_the_convolutions_are_as_fast_as_told():
 
 def test_the_zoo_is_as_large_as_told():
     (told,) = re.findall(r"(\d+) wrong implementations", README)
-    assert int(told) == len(zoo.animals())
+    # Lesson 4's join when coursekit.port is imported, which another test file may have done.
+    always = [a for a in zoo.animals() if a.function.__module__.startswith("coursekit.checks.")]
+    assert int(told) == len(always)
 
 
 def test_every_link_to_a_file_leads_somewhere():

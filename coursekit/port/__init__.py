@@ -1,0 +1,54 @@
+"""The PyTorch side: nets carried over and back, the same Trainer at speed (lesson 4).
+
+It needs ``pip install "coursekit[torch]"``; the other rooms do without.
+"""
+
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ImportError('coursekit.port needs PyTorch: pip install "coursekit[torch]"') from error
+
+from coursekit.port import exercises as _exercises  # noqa: F401  makes lesson 4's checks known
+from coursekit.port.checkpoint import load_weights, save_weights
+from coursekit.port.convert import from_torch, to_torch, to_torch_loss, to_torch_optimizer
+from coursekit.port.device import describe_device, pick_device, synchronize
+from coursekit.port.distributed import is_main, process_group, rank, world_size
+from coursekit.port.fast_layers import FastConv, FastMaxPool
+from coursekit.port.nets import VGG, LeNet
+from coursekit.port.onnx import export_onnx
+from coursekit.port.pictures import AlternatingFlip, Cutout, RandomCrop, RandomHorizontalFlip
+from coursekit.port.references import layer_outputs, two_view_logits
+from coursekit.port.trainer import Trainer
+from coursekit.port.twin import TwinRun, twin_run
+
+__all__ = [
+    "VGG",
+    "AlternatingFlip",
+    "Cutout",
+    "FastConv",
+    "FastMaxPool",
+    "LeNet",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "Trainer",
+    "TwinRun",
+    "describe_device",
+    "export_onnx",
+    "from_torch",
+    "is_main",
+    "layer_outputs",
+    "load_weights",
+    "pick_device",
+    "process_group",
+    "rank",
+    "save_weights",
+    "synchronize",
+    "to_torch",
+    "to_torch_loss",
+    "to_torch_optimizer",
+    "twin_run",
+    "two_view_logits",
+    "world_size",
+]

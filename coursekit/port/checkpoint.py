@@ -1,0 +1,128 @@
+"""Weights in files: safetensors, torch.save read back without pickled code, and ONNX."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def save_weights(net: torch.nn.Module, path: str | Path) -> Path:
+    """Write the net's parameters and buffers.
+
+    Args:
+        net: any module.
+        path: ends in ".safetensors" or, for ``torch.save``, in ".pt" or ".pth". Without an ending
+            it gets ".safetensors" if that package is installed, else ".pt".
+
+    Returns:
+        the path of the file.
+
+    Raises:
+        ValueError: another ending.
+        ImportError: safetensors is not installed.
+    """
+    path = Path(path)
+    if not path.suffix:
+        path = path.with_suffix(".safetensors" if _has_safetensors() else ".pt")
+    # Copies, since safetensors keeps neither shared memory nor channels-last strides.
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in net.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if _format(path) == "safetensors":
+        _safetensors().save_file(state, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+def load_weights(net: torch.nn.Module, path: str | Path) -> None:
+    """Read what :func:`save_weights` wrote into a net of the same architecture.
+
+    No code in the file is run, whoever wrote it: safetensors holds none, and ``torch.load`` is
+    called with ``weights_only=True``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged or holds more than tensors, or it does not fit the net;
+            nothing is changed.
+    """
+    path = Path(path)
+    if not path.suffix:
+        found = [path.with_suffix(end) for end in (".safetensors", ".pt")]
+        path = next((p for p in found if p.exists()), path.with_suffix(".pt"))
+    read = _read_safetensors if _format(path) == "safetensors" else read_tensors
+    state = read(path)
+    try:
+        check_state(net, state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    net.load_state_dict(state)
+
+
+def read_tensors(path: Path) -> Any:
+    """What ``torch.save`` wrote, on the CPU, if it is tensors and plain values alone."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        first = str(error).strip().splitlines()
+        raise ValueError(
+            f"{path}: found no tensors and plain values alone, or a damaged file "
+            f"({first[0] if first else type(error).__name__})"
+        ) from error
+
+
+def check_state(net: torch.nn.Module, state: Any) -> None:
+    """Raise ``ValueError`` unless ``state`` has the names and shapes of ``net``."""
+    own = net.state_dict()
+    if not isinstance(state, dict):
+        raise ValueError(f"state: got a {type(state).__name__}; needed tensors by name")
+    missing, unknown = (
+        sorted(own.keys() - state.keys()),
+        sorted(map(str, state.keys() - own.keys())),
+    )
+    if missing or unknown:
+        raise ValueError(f"state does not fit this net: missing {missing}, unknown {unknown}")
+    for name, value in own.items():
+        if np.shape(state[name]) != value.shape:
+            raise ValueError(
+                f"state[{name!r}] has shape {tuple(np.shape(state[name]))}, "
+                f"the net needs {tuple(value.shape)}"
+            )
+
+
+def _format(path: Path) -> str:
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise ValueError(f"path: got {path.name!r}; needed .safetensors, .pt or .pth at its end")
+    return path.suffix.removeprefix(".")
+
+
+def _has_safetensors() -> bool:
+    try:
+        _safetensors()
+    except ImportError:
+        return False
+    return True
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise ImportError(
+            "files that end in .safetensors need safetensors: pip install safetensors; "
+            "or end the name in .pt"
+        ) from error
+    return safetensors.torch
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+
+    try:
+        return _safetensors().load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: found a damaged file ({error})") from error

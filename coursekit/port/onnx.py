@@ -1,0 +1,65 @@
+"""A net for other programs: the ONNX file, and the proof that it computes the same."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def export_onnx(
+    net: torch.nn.Module, path: str | Path, input_shape: tuple[int, ...], *, tolerance: float = 1e-4
+) -> float:
+    """Write ``net``, as it evaluates, to an ONNX file that takes any number of pictures.
+
+    The file is then run by onnxruntime on a batch of another size, and its logits compared.
+
+    Args:
+        net: any module that takes one tensor; it stays as it is.
+        path: of the file, usually ``.onnx``.
+        input_shape: of one picture, (C, H, W).
+        tolerance: largest difference of a logit that passes, in parts of the largest logit.
+
+    Returns:
+        the largest difference of a logit between onnxruntime and the net.
+
+    Raises:
+        ImportError: the extra is missing: ``pip install "coursekit[torch,onnx]"``.
+        ValueError: the logits differ; the file is removed.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  (torch.onnx needs it, and says so less clearly)
+    except ImportError as error:
+        raise ImportError(
+            'export_onnx needs its extra: pip install "coursekit[torch,onnx]"'
+        ) from error
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = copy.deepcopy(net).cpu().eval()
+    generator = torch.Generator().manual_seed(0)
+    dtype = next(plain.parameters()).dtype
+    few, more = (torch.randn(n, *input_shape, generator=generator, dtype=dtype) for n in (2, 5))
+    torch.onnx.export(
+        plain,
+        (few,),
+        str(path),
+        input_names=["pictures"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("pictures_in_batch", min=1)},),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    with torch.inference_mode():
+        expected = plain(more).numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (got,) = session.run(["logits"], {"pictures": more.numpy()})
+    difference = float(np.abs(got - expected).max())
+    if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
+        path.unlink()
+        raise ValueError(
+            f"net: onnxruntime's logits differ from it by up to {difference:.3g}; needed at most "
+            f"{tolerance:g} of the largest logit"
+        )
+    return difference

@@ -1,0 +1,407 @@
+"""Training of PyTorch nets: the course's Trainer, on any device (lesson 4, "Training at speed")."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from coursekit.data.dataset import Dataset, Split
+from coursekit.optim import LRScheduler
+from coursekit.port import distributed
+from coursekit.port.checkpoint import check_state, read_tensors
+from coursekit.port.device import describe_device, explain_out_of_memory, pick_device
+from coursekit.port.pictures import Augment, Pictures, check_augment, epoch_seed
+from coursekit.training.callbacks import Callback
+from coursekit.training.history import History
+from coursekit.training.loop import TrainingDivergedError, TrainingLoop
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Loader = Callable[[Any], DataLoader]
+
+EVALUATION_BATCH = 1000
+
+
+class Trainer(TrainingLoop):
+    """The same surface as ``coursekit.training.Trainer``, for a PyTorch net on any device.
+
+    The data set is copied to the device once, as uint8; batches are made there, in the order in
+    which the NumPy trainer has them for the same seed. Steps do not wait for the device: on a GPU
+    the losses are read every 50 steps, and ``trainer.loss`` is as old as that.
+
+    The same seed gives the same run: order, changes of pictures, and dropout come from seed and
+    epoch, so a run that was saved and loaded goes on as if it had never stopped. On the CPU that
+    holds bit for bit, for one version of PyTorch and one number of threads. On a GPU some sums are
+    added in whatever order threads finish; ``torch.use_deterministic_algorithms(True)`` forbids
+    those. Every epoch sets PyTorch's global seed.
+
+    Under ``torchrun``, inside ``with port.process_group():``, the processes share every batch.
+
+    Args:
+        net: what to train; it is moved to the device.
+        data: a ``coursekit.data`` data set. With ``loader`` anything that has ``train`` and
+            ``val``, each with a length.
+        optimizer: over ``net.parameters()``, of ``torch.optim``.
+        criterion: ``(logits, labels) -> mean loss``, as ``torch.nn.CrossEntropyLoss()``.
+        scheduler: one of ``coursekit.optim`` or of ``torch.optim.lr_scheduler``, moved on after
+            every update.
+        batch_size: pictures an update, over all processes; the last batch of an epoch may be
+            smaller. With ``loader`` it is the loader's.
+        augment: ``(uint8 images, draw) -> uint8 images`` on the device, as
+            ``coursekit.port.RandomCrop``, applied to training batches.
+        clip_grad_norm: bound on the joint norm of all gradients.
+        seed: fixes order, augmentation and dropout.
+        callbacks: in the order in which they are called.
+        keep_best: remember the weights of the epoch with the best validation accuracy, for
+            :meth:`restore_best`.
+        progress: show a bar (``COURSEKIT_PROGRESS=off`` silences all bars).
+        device: "auto", "cpu", "cuda", ...: see ``port.pick_device``.
+        precision: "float32" computes in the dtype of the net's parameters; "bfloat16" and
+            "float16" let autocast do the large products with half the bits, "float16" with
+            gradients scaled so that small ones do not vanish.
+        channels_last: lay pictures and filters out pixel by pixel, as fast convolutions read them.
+        compile: let ``torch.compile`` fuse the training step; the first step of each batch size
+            then takes long. Evaluation is never compiled.
+        loader: ``(split) -> DataLoader`` makes the batches instead, ``(float pictures, labels)``
+            each; it is called with ``data.train``, ``data.val``, and what ``evaluate`` is given.
+            With persistent workers a resumed run draws other changes of pictures.
+
+    Raises:
+        ValueError, TypeError: an argument that does not fit; says which and why.
+        MemoryError: the data set does not fit on the device.
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        data: Dataset | Any,
+        *,
+        optimizer: torch.optim.Optimizer,
+        criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        scheduler: LRScheduler | torch.optim.lr_scheduler.LRScheduler | None = None,
+        batch_size: int = 128,
+        augment: Augment | None = None,
+        clip_grad_norm: float | None = None,
+        seed: int = 0,
+        callbacks: Iterable[Callback] = (),
+        keep_best: bool = False,
+        progress: bool = True,
+        device: str | torch.device = "auto",
+        precision: Precision = "float32",
+        channels_last: bool = True,
+        compile: bool = False,
+        loader: Loader | None = None,
+    ) -> None:
+        _check_torch(net, optimizer, criterion)
+        self._loader = loader
+        self._loaders: dict[int, tuple[Any, DataLoader]] = {}
+        if loader is not None:
+            if augment is not None:
+                raise ValueError("augment: got one with loader; needed it in the loader's dataset")
+            batch_size = self._load(data.train).batch_size or batch_size
+        check_augment(augment)
+        super().__init__(
+            net,
+            data,
+            optimizer=optimizer,
+            criterion=criterion,
+            scheduler=scheduler,
+            batch_size=batch_size,
+            clip_grad_norm=clip_grad_norm,
+            seed=seed,
+            callbacks=callbacks,
+            keep_best=keep_best,
+            progress=progress and distributed.is_main(),
+        )
+        self.augment = augment
+        self.device = pick_device(device)
+        self.precision = precision
+        self.read_every = 1 if self.device.type == "cpu" else 50
+        self._autocast, self._scaler = _mixed_precision(self.device, precision)
+        if precision == "float16":
+            self.advice += ', or precision="bfloat16", whose numbers reach further'
+        self._dtype = next(net.parameters()).dtype
+        self._channels_last = channels_last and any(p.ndim == 4 for p in net.parameters())
+        self._check_shares()
+        self._place()
+        self._forward = self._wrapped(compile)
+
+    def _place(self) -> None:
+        """Move net, criterion, optimiser and data to the device."""
+        self.net.to(self.device)  # in place: the optimiser goes on with the same parameters
+        if self._channels_last:
+            self.net.to(memory_format=torch.channels_last)
+        if isinstance(self.criterion, torch.nn.Module):
+            self.criterion.to(self.device)
+        if self.optimizer.state:  # averages of an earlier run move to their parameters' device
+            self.optimizer.load_state_dict(self.optimizer.state_dict())
+        if self._loader is not None:
+            return
+        with explain_out_of_memory(
+            self.device, "while copying the data set there", "loader= keeps it in main memory"
+        ):
+            self._pictures = Pictures(
+                self.data, self.device, self._dtype, channels_last=self._channels_last
+            )
+            self._pictures.place(self.data.train)
+
+    def _wrapped(self, compile: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The net as the training step calls it."""
+        forward: Any = self.net
+        if distributed.world_size() > 1:
+            forward = DistributedDataParallel(
+                self.net, device_ids=None if self.device.type == "cpu" else [self.device]
+            )
+        return torch.compile(forward) if compile else forward
+
+    def _check_shares(self) -> None:
+        """Every process must get pictures in every batch, and not those of another."""
+        processes = distributed.world_size()
+        if processes == 1:
+            return
+        if self._loader is not None:
+            if not isinstance(self._load(self.data.train).sampler, DistributedSampler):
+                raise ValueError(
+                    f"loader: got one that gives all {processes} processes the same pictures; "
+                    "needed sampler=torch.utils.data.DistributedSampler(...) for data.train"
+                )
+            return
+        count = len(self.data.train)
+        smallest = min(count, self.batch_size, count % self.batch_size or self.batch_size)
+        if smallest < processes:
+            raise ValueError(
+                f"batch_size: got {self.batch_size}, so the smallest batch has {smallest} pictures "
+                f"for {processes} processes; needed at least one for each"
+            )
+
+    # --- the run ----------------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates an epoch."""
+        if self._loader is not None:
+            return len(self._load(self.data.train))
+        return super().steps_per_epoch
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next update; of the first group, where there are several."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def fit(self, epochs: int) -> History:
+        """Train until ``epochs`` epochs have been done in all, this call's and earlier ones.
+
+        An interrupt ends it after the update under way: the history and the best weights so far
+        are kept, and the ``KeyboardInterrupt`` goes on with a note that says so.
+
+        Raises:
+            TrainingDivergedError: the loss became nan or infinite; the message says at which step,
+                on the CPU in which layer, and what to try.
+            MemoryError: a batch of this size does not fit; says what to try.
+        """
+        less = "" if self.precision == "bfloat16" else ' or precision="bfloat16"'
+        with explain_out_of_memory(
+            self.device,
+            f"with batches of {self.batch_size} pictures",
+            f"try batch_size={max(1, self.batch_size // 2)}{less}",
+        ):
+            return super().fit(epochs)
+
+    def _start_epoch(self) -> None:
+        # Dropout's masks, and the order and changes of a loader. Each process has masks of its own.
+        torch.manual_seed(epoch_seed(self.seed, self.epoch) + distributed.rank())
+        self.net.train()
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+        if self._loader is None:
+            return self._pictures.shuffled(
+                self.data.train,
+                self.batch_size,
+                seed=self.seed,
+                epoch=self.epoch,
+                augment=self.augment,
+                rank=distributed.rank(),
+                world_size=distributed.world_size(),
+            )
+        loader = self._load(self.data.train)
+        if isinstance(loader.sampler, DistributedSampler):
+            loader.sampler.set_epoch(self.epoch)
+        return ((*self._moved(x, y), 1.0) for x, y in loader)
+
+    def _update(self, x: torch.Tensor, y: torch.Tensor, weight: float) -> None:  # type: ignore[override]
+        """One forward pass, one backward pass, one update."""
+        with self._autocast:
+            logits = self._forward(x)
+            loss = self.criterion(logits, y)
+        if self.read_every == 1:
+            self.loss = loss.item()
+            if not np.isfinite(self.loss) and distributed.world_size() == 1:
+                raise TrainingDivergedError(self._diagnose(x))
+        self.optimizer.zero_grad()
+        self._scaler.scale(loss * weight).backward()
+        self._scaler.unscale_(self.optimizer)
+        self._notify("after_backward")
+        if self.clip_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip_grad_norm)
+        self._note(loss.detach(), (logits.detach().argmax(dim=1) == y).sum(), len(y))
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self._end_step()
+
+    def _fetch(self, rows: list[tuple], interrupted: bool) -> list[tuple]:
+        """Bring losses and hits over, of all processes together."""
+        if not rows:
+            return rows
+        steps, rates, *device_side, counts = zip(*rows, strict=True)
+        losses, hits = map(torch.stack, device_side)
+        if distributed.world_size() > 1 and not interrupted:  # else the others may be elsewhere
+            sizes = torch.tensor(counts, device=self.device, dtype=losses.dtype)
+            sums = torch.stack([losses * sizes, hits.to(sizes), sizes])
+            loss_sums, hits, sizes = distributed.sum_over_processes(sums)
+            losses, counts = loss_sums / sizes, sizes.int().tolist()
+        return list(zip(steps, rates, losses.tolist(), hits.int().tolist(), counts, strict=True))
+
+    def _diverged(self, step: int, lr: float, loss: float, where: str = "") -> str:
+        if self.read_every > 1:
+            where = ', noticed too late to say in which layer; device="cpu" tells'
+        return super()._diverged(step, lr, loss, where)
+
+    def named_layers(self) -> Iterable[tuple[str, torch.nn.Module]]:
+        """The net's innermost modules, in order, as ``("1.Linear", module)``."""
+        for name, module in self.net.named_modules():
+            if not any(True for _ in module.children()):
+                *outer, _ = f"{name}.".split(".")
+                yield ".".join([*filter(None, outer), type(module).__name__]), module
+
+    def to_numpy(self, values: torch.Tensor) -> NDArray:
+        """Outputs, weights or gradients of the net as an array; waits for the device."""
+        values = values.detach()
+        return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+
+    # --- batches from a loader --------------------------------------------------------------
+
+    def _load(self, split: Any) -> DataLoader:
+        """The loader of ``split``, made once."""
+        if id(split) not in self._loaders:
+            assert self._loader is not None
+            self._loaders[id(split)] = (split, self._loader(split))  # split: its id stays taken
+        return self._loaders[id(split)][1]
+
+    def _moved(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if not x.is_floating_point():
+            raise ValueError(
+                f"loader: got pictures of {x.dtype}; needed floats, for instance through "
+                "transforms.v2.ToDtype(torch.float32, scale=True)"
+            )
+        layout = torch.channels_last if self._channels_last else torch.preserve_format
+        x = x.to(self.device, self._dtype, non_blocking=True, memory_format=layout)
+        return x, y.to(self.device, non_blocking=True)
+
+    # --- what it has learnt -----------------------------------------------------------------
+
+    def logits(self, split: Split | Any) -> NDArray:
+        """The net's outputs for every picture of ``split``, in order, (N, C)."""
+        return self._outputs(split)[0].cpu().numpy()
+
+    def _outputs(self, split: Split | Any) -> tuple[torch.Tensor, torch.Tensor]:
+        mode = self.net.training
+        self.net.eval()
+        try:
+            with (
+                explain_out_of_memory(self.device, "during evaluation", "try a smaller net"),
+                torch.no_grad(),
+                self._autocast,
+            ):
+                if self._loader is None:
+                    labels = self._pictures.place(split)[1]
+                    parts = self._pictures.in_order(split, EVALUATION_BATCH)
+                    return torch.cat([self.net(x) for x in parts]).to(self._dtype), labels
+                pairs = [self._moved(x, y) for x, y in self._load(split)]
+                logits = torch.cat([self.net(x) for x, _ in pairs]).to(self._dtype)
+                return logits, torch.cat([y for _, y in pairs])
+        finally:
+            self.net.train(mode)
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+
+    # --- the run's file ---------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole run to one file, atomically; of several processes the first does."""
+        if distributed.is_main():
+            super().save(path)
+        distributed.wait_for_all()
+
+    def _states(self) -> dict[str, Any]:
+        return super()._states() | {
+            "rule": type(self.optimizer).__name__,
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def _load_states(self, states: dict[str, Any]) -> None:
+        rule = type(self.optimizer).__name__
+        if states["rule"] != rule:
+            raise ValueError(f"state does not fit {rule}: the run was saved with {states['rule']}")
+        check_state(self.net, states["net"])
+        super()._load_states(states)
+        self.best = {name: value.to(self.device) for name, value in self.best.items()}
+        self._scaler.load_state_dict(states["scaler"])
+
+    def _write(self, file: BinaryIO, meta: dict[str, Any], states: dict[str, Any]) -> None:
+        """Tensors and plain values alone, so that reading needs no pickled code."""
+        torch.save({"meta": meta, "states": states}, file)
+
+    def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        content = read_tensors(path)
+        if not isinstance(content, dict) or content.keys() != {"meta", "states"}:
+            raise ValueError(f"{path}: found no run of coursekit.port.Trainer in it")
+        return content["meta"], content["states"]
+
+    def __repr__(self) -> str:
+        return (
+            f"Trainer({type(self.net).__name__} on {describe_device(self.device)}, "
+            f"{self.precision}, batches of {self.batch_size}, epoch {self.epoch})"
+        )
+
+
+def _check_torch(net: Any, optimizer: Any, criterion: Any) -> None:
+    """Say at once what would fail deep inside a run."""
+    for name, value, kind in (
+        ("net", net, torch.nn.Module),
+        ("optimizer", optimizer, torch.optim.Optimizer),
+    ):
+        if not isinstance(value, kind):
+            came = f"{type(value).__module__}.{type(value).__name__}"
+            raise TypeError(
+                f"{name}: got {came}; needed a torch {kind.__name__} "
+                f"(coursekit.port.to_torch{'' if name == 'net' else '_optimizer'} makes one)"
+            )
+    if type(criterion).__module__.startswith("coursekit.nn"):
+        raise TypeError(
+            f"criterion: got coursekit.nn.{type(criterion).__name__}; needed "
+            f"torch.nn.{type(criterion).__name__}"
+        )
+    own = {id(p) for p in net.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError("optimizer: got one over the parameters of another net; needed this one's")
+
+
+def _mixed_precision(
+    device: torch.device, precision: str
+) -> tuple[torch.autocast, torch.amp.GradScaler]:
+    """What computes with fewer bits, and what keeps small gradients of float16 from vanishing."""
+    if precision not in ("float32", "bfloat16", "float16"):
+        raise ValueError(f"precision: got {precision!r}; needed 'float32', 'bfloat16' or 'float16'")
+    if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError(
+            f"precision: got 'bfloat16', which {describe_device(device)} cannot; needed 'float16'"
+        )
+    half = torch.float16 if precision == "float16" else torch.bfloat16
+    autocast = torch.autocast(device.type, half, enabled=precision != "float32")
+    return autocast, torch.amp.GradScaler(device.type, enabled=precision == "float16")
