@@ -1,6 +1,7 @@
 """What the benchmarks of a net's accuracy share: a run for every seed, a table, curves."""
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 
@@ -9,10 +10,11 @@ from _common import RESULTS, print_table
 from joblib import Parallel, delayed
 
 import coursekit
-from coursekit import data, plots, training
-from coursekit.training import History
+from coursekit import data, plots
+from coursekit.training.history import History
+from coursekit.training.loop import TrainingLoop
 
-Run = Callable[[data.Dataset, int, int], training.Trainer]  # of data, seed and epochs
+Run = Callable[[data.Dataset, int, int], TrainingLoop]  # of data, seed and epochs
 
 
 def timed(run_one: Run, ds: data.Dataset, seed: int, epochs: int) -> tuple[dict, History, int]:
@@ -25,11 +27,19 @@ def timed(run_one: Run, ds: data.Dataset, seed: int, epochs: int) -> tuple[dict,
         "test_accuracy": trainer.evaluate(ds.test)["accuracy"],
         "seconds": round(time.perf_counter() - started, 1),
     }
-    return row, trainer.history, trainer.net.num_parameters()
+    shapes = (getattr(p, "data", p).shape for p in trainer.net.parameters())
+    return row, trainer.history, sum(math.prod(shape) for shape in shapes)
 
 
 def measure(
-    name: str, description: str, run_one: Run, model: str, *, epochs: int, threads: int = 1
+    name: str,
+    description: str,
+    run_one: Run,
+    model: str,
+    *,
+    epochs: int,
+    threads: int = 1,
+    load: Callable[[str | None], data.Dataset] = data.load,
 ) -> dict:
     """Run every seed, print the table, draw the curves, and return what is to be written."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
@@ -39,7 +49,7 @@ def measure(
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     args = parser.parse_args()
     coursekit.set_num_threads(threads)
-    ds = data.load(args.data)
+    ds = load(args.data)
     print(ds)
     jobs = (delayed(timed)(run_one, ds, seed, args.epochs) for seed in range(args.seeds))
     rows, histories, parameters = zip(*Parallel(args.jobs)(jobs), strict=True)

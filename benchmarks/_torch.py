@@ -1,0 +1,26 @@
+"""What the benchmarks of lesson 4's nets share: its training recipe, and the threads."""
+
+from typing import Any
+
+import joblib
+import torch
+from torch import nn
+
+from coursekit import data, port
+
+THREADS = joblib.cpu_count(only_physical_cores=True)
+
+
+def train(
+    net: nn.Module, ds: data.Dataset, epochs: int, optimizer: torch.optim.Optimizer, **options: Any
+) -> port.Trainer:
+    """Train with one cycle of the rate up to the optimiser's."""
+    torch.set_num_threads(THREADS)
+    steps = epochs * -(-len(ds.train) // options["batch_size"])
+    rate = optimizer.param_groups[0]["lr"]
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=steps, cycle_momentum=False
+    )
+    trainer = port.Trainer(net, ds, optimizer=optimizer, scheduler=cycle, **options)
+    trainer.fit(epochs)
+    return trainer
