@@ -362,7 +362,7 @@ LESSON_2 = ("references_norm", "references_dropout")
 
 def test_every_exercise_has_right_answers():
     find("lsuv")
-    module = {k: e.reference[-1].__module__.rpartition(".")[2] for k, e in EXERCISES.items()}
+    module = {k: str(e.reference[-1].__module__).rpartition(".")[2] for k, e in EXERCISES.items()}
     assert RIGHT.keys() == {name for name in EXERCISES if module[name] in LESSON_2}
 
 
