@@ -13,7 +13,7 @@ from torch.nn import functional as tF  # noqa: E402
 from coursekit import functional  # noqa: E402
 from coursekit.checks import ExerciseError, check, zoo  # noqa: E402
 from coursekit.checks.exercises import EXERCISES, diagnose, find  # noqa: E402
-from coursekit.port import references as ref  # noqa: E402
+from coursekit.port.checks import references as ref  # noqa: E402
 
 ANIMALS = [a for a in zoo.animals() if a.function.__module__.startswith("coursekit.port.")]
 LESSON_4 = {name for name, e in EXERCISES.items() if e.run.__module__.startswith("coursekit.port.")}

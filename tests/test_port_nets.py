@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from coursekit import port  # noqa: E402
-from coursekit.port import references  # noqa: E402
+from coursekit.port.checks import references  # noqa: E402
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 28), (2, 20)])

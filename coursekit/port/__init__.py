@@ -10,8 +10,9 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError('coursekit.port needs PyTorch: pip install "coursekit[torch]"') from error
 
-from coursekit.port import exercises as _exercises  # noqa: F401  makes lesson 4's checks known
+from coursekit.port import checks as _checks  # noqa: F401  makes the PyTorch lessons' checks known
 from coursekit.port.checkpoint import load_weights, save_weights
+from coursekit.port.checks.references import layer_outputs, two_view_logits
 from coursekit.port.convert import from_torch, to_torch, to_torch_loss, to_torch_optimizer
 from coursekit.port.device import describe_device, pick_device, synchronize
 from coursekit.port.distributed import is_main, process_group, rank, world_size
@@ -19,7 +20,6 @@ from coursekit.port.fast_layers import FastConv, FastMaxPool
 from coursekit.port.nets import VGG, LeNet
 from coursekit.port.onnx import export_onnx
 from coursekit.port.pictures import AlternatingFlip, Cutout, RandomCrop, RandomHorizontalFlip
-from coursekit.port.references import layer_outputs, two_view_logits
 from coursekit.port.trainer import Trainer
 from coursekit.port.twin import TwinRun, twin_run
 

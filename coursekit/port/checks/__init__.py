@@ -1,11 +1,11 @@
-"""Lesson 4's exercises: importing this module makes them known to ``coursekit.checks.check``.
+"""Exercises of the PyTorch lessons: importing this makes them known to ``checks.check``.
 
 They are checked as those of the other lessons are. Cases hold NumPy arrays; a run makes tensors of
 them *that share their memory*, so that what a learner writes into a tensor is noticed as a changed
 argument, calls the learner's function, and hands NumPy arrays back.
 """
 
-from coursekit.port import (  # noqa: F401  importing fills the collections
+from coursekit.port.checks import (  # noqa: F401  importing fills the collections
     exercises_autograd,
     exercises_tensors,
     exercises_training,

@@ -5,7 +5,7 @@ import torch
 
 from coursekit.checks.zoo.animal import animal
 from coursekit.functional import conv2d_backward, conv2d_forward
-from coursekit.port.references import layer_outputs
+from coursekit.port.checks.references import layer_outputs
 
 OUTPUTS, FUNCTION = "layer_outputs", "conv2d_function"
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from coursekit.checks.zoo.animal import animal
-from coursekit.port.references import evaluate
+from coursekit.port.checks.references import evaluate
 
 EVALUATE, VIEWS = "evaluate", "two_view_logits"
 

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.functional import conv2d, max_pool2d
 
 from coursekit.checks.zoo.animal import animal
-from coursekit.port.references import lenet, pixels_to_tensor
+from coursekit.port.checks.references import lenet, pixels_to_tensor
 
 PIXELS, FORWARD, LENET = "pixels_to_tensor", "three_layer_forward", "lenet"
 

@@ -3,7 +3,7 @@
 import torch
 
 from coursekit.checks.zoo.animal import animal
-from coursekit.port.references import training_step
+from coursekit.port.checks.references import training_step
 
 STEP = "training_step"
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
-from coursekit.port import references as reference
-from coursekit.port.probe import to_array
+from coursekit.port.checks import references as reference
+from coursekit.port.checks.probe import to_array
 
 # --- pixels ---------------------------------------------------------------------------------
 

@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack, unpack_list
 from coursekit.checks.properties import yes
-from coursekit.port import references as reference
-from coursekit.port.probe import Witness, gradients, seeded, state, to_array, to_float
+from coursekit.port.checks import references as reference
+from coursekit.port.checks.probe import Witness, gradients, seeded, state, to_array, to_float
 
 
 def _normed() -> nn.Module:
