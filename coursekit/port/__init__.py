@@ -19,6 +19,7 @@ from coursekit.port.distributed import is_main, process_group, rank, world_size
 from coursekit.port.fast_layers import FastConv, FastMaxPool
 from coursekit.port.nets import VGG, LeNet
 from coursekit.port.onnx import export_onnx
+from coursekit.port.own_kernels import OwnConv2d, with_own_kernels
 from coursekit.port.pictures import AlternatingFlip, Cutout, RandomCrop, RandomHorizontalFlip
 from coursekit.port.trainer import Trainer
 from coursekit.port.twin import TwinRun, twin_run
@@ -30,6 +31,7 @@ __all__ = [
     "FastConv",
     "FastMaxPool",
     "LeNet",
+    "OwnConv2d",
     "RandomCrop",
     "RandomHorizontalFlip",
     "Trainer",
@@ -50,5 +52,6 @@ __all__ = [
     "to_torch_optimizer",
     "twin_run",
     "two_view_logits",
+    "with_own_kernels",
     "world_size",
 ]

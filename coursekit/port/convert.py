@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from coursekit import nn, optim
+from coursekit.port.own_kernels import OwnConv2d
 
 # How to build each layer in PyTorch. Weights come afterwards, from the layer's state.
 _TO_TORCH: dict[type[nn.Module], Callable[[Any], torch.nn.Module]] = {
@@ -223,7 +224,7 @@ def _from_torch(module: torch.nn.Module, where: str) -> nn.Module:
     if isinstance(module, torch.nn.Sequential):
         if type(module).forward is torch.nn.Sequential.forward:
             return _sequential_from_torch(module, where)
-    elif type(module) in _FROM_TORCH:
+    elif _kind(module) in _FROM_TORCH:
         return _layer_from_torch(module, where)
     elif type(module) is torch.nn.AdaptiveAvgPool2d:
         raise ValueError(
@@ -256,6 +257,10 @@ def _is_global_average(modules: list[torch.nn.Module]) -> bool:
     return [type(m) for m in modules] == [torch.nn.AdaptiveAvgPool2d, torch.nn.Flatten]
 
 
+def _kind(module: torch.nn.Module) -> type[torch.nn.Module]:
+    return torch.nn.Conv2d if type(module) is OwnConv2d else type(module)
+
+
 def _layer_from_torch(module: torch.nn.Module, where: str) -> nn.Module:
     """One layer with its state."""
     _check_options(module, where)
@@ -267,7 +272,7 @@ def _layer_from_torch(module: torch.nn.Module, where: str) -> nn.Module:
                 "module.float() converts a net"
             )
     dtypes = [_DTYPES[t.dtype] for t in state.values() if t.is_floating_point()]
-    layer = _FROM_TORCH[type(module)](module, dtypes[0] if dtypes else np.dtype(np.float32))
+    layer = _FROM_TORCH[_kind(module)](module, dtypes[0] if dtypes else np.dtype(np.float32))
     layer.load_state_dict({name: tensor.cpu().numpy() for name, tensor in state.items()})
     for name, p in layer.named_parameters():
         p.requires_grad = module.get_parameter(name).requires_grad
@@ -276,7 +281,7 @@ def _layer_from_torch(module: torch.nn.Module, where: str) -> nn.Module:
 
 def _check_options(module: torch.nn.Module, where: str) -> None:
     """Refuse what our layer of this name does not do."""
-    for name, allowed in _NEEDED.get(type(module), {}).items():
+    for name, allowed in _NEEDED.get(_kind(module), {}).items():
         value = getattr(module, name)
         if value not in allowed:
             raise ValueError(
