@@ -18,6 +18,7 @@ from coursekit.port import convert  # noqa: E402
 from coursekit.port.device import describe_device, pick_device  # noqa: E402
 from coursekit.port.pictures import Compose, RandomCrop, RandomHorizontalFlip  # noqa: E402
 from coursekit.port.trainer import Trainer  # noqa: E402
+from coursekit.training.study_audit import AuditedDataset  # noqa: E402
 
 CLASSES = 3
 
@@ -124,6 +125,57 @@ def test_it_repeats_the_numpy_trainers_run(data, channels_last):
     )
     np.testing.assert_allclose(a.logits(data.test), b.logits(data.test), rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal(a.predict(data.test), b.predict(data.test))
+
+
+def audited(trainer_of, data, **options):
+    """What a study's data set notes of two epochs of a run."""
+    seen = AuditedDataset.of(data)
+    trainer = trainer_of(seen, **options)
+    trainer.fit(2)
+    trainer.evaluate(seen.train)  # in the stored order: no training
+    return seen.audit
+
+
+def numpy_trainer(data, **options):
+    """A NumPy run on the same pictures."""
+    net = nn.mlp([72, 4, CLASSES], seed=0)
+    rule = optim.SGD(net.parameters(), lr=0.02)
+    options = {"criterion": nn.CrossEntropyLoss(), "progress": False} | options
+    return training.Trainer(net, data, optimizer=rule, **options)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("batch_size", [7, 16, 200])
+def test_an_audit_sees_the_stream_that_numpy_draws(data, changed, batch_size):
+    options = {"batch_size": batch_size, "seed": 3}
+    flips = (numpy_augment.RandomHorizontalFlip(), RandomHorizontalFlip())
+    ours, theirs = ({"augment": flip} if changed else {} for flip in flips)
+    noted = audited(make_trainer, data, **options, **theirs)
+    assert noted == audited(numpy_trainer, data, **options, **ours)
+    assert noted == audited(make_trainer, data, batch_size=16, seed=3)  # whatever the batch
+    assert noted.pictures == 2 * 97
+    assert noted != audited(make_trainer, data, batch_size=batch_size, seed=4)
+
+
+def test_a_study_refuses_torch_arms_that_see_other_orders(data):
+    def run(settings, data, seed):
+        net = make_net(seed)
+        order = seed + (settings["lr"] == 0.1 and settings["secretly"])
+        trainer = make_trainer(data, net=net, lr=settings["lr"], seed=order)
+        return {"val_accuracy": trainer.fit(1).epochs[-1]["val_accuracy"]}
+
+    options = {"factors": {"lr": [0.02, 0.1]}, "seeds": 2, "n_jobs": 1}
+    fair = training.study(run, data, base={"lr": 0.1, "secretly": False}, **options).frame()
+    assert (fair["pictures"] == 97).all()
+    with pytest.raises(training.StudyError, match="seed 0: drew the same number .*another order"):
+        training.study(run, data, base={"lr": 0.1, "secretly": True}, **options)
+
+
+def test_a_loaders_pictures_are_not_seen(data):
+    seen = AuditedDataset.of(data)
+    pairs = {id(getattr(seen, n)): as_tensors(getattr(seen, n)) for n in ("train", "val")}
+    make_trainer(seen, loader=lambda split: DataLoader(pairs[id(split)], batch_size=16)).fit(1)
+    assert seen.audit.pictures == 0
 
 
 def test_it_learns_and_the_history_is_plain(data):

@@ -176,7 +176,17 @@ class Dataset:
             images = split.images[chosen]
             if augment is not None:
                 images = augment(images, rng)
-            yield self.normalize(images, dtype), split.labels[chosen]
+            labels = split.labels[chosen]
+            if rng is not None:
+                self.note_drawn(labels)
+            yield self.normalize(images, dtype), labels
+
+    def note_drawn(self, labels: np.ndarray) -> None:
+        """Called with the labels (N,) of every shuffled batch, in the order drawn; does nothing.
+
+        Whoever wants to see what a training run is fed overrides it, as a study does; whoever
+        makes batches of a `Dataset` in a way of its own calls it, as the PyTorch side does.
+        """
 
 
 def _check_images(name: str, images: np.ndarray) -> None:

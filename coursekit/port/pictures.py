@@ -215,10 +215,14 @@ class Pictures:
             over processes of ``weight * loss`` is the mean over the batch's pictures.
         """
         images, labels = self.place(split)
-        rng = np.random.default_rng([seed, epoch])
-        order = torch.from_numpy(rng.permutation(len(split))).to(self.device)
+        drawn = np.random.default_rng([seed, epoch]).permutation(len(split))
+        order = torch.from_numpy(drawn).to(self.device)
         generator = torch.Generator(self.device).manual_seed(epoch_seed(seed, epoch))
-        for batch in order.split(batch_size):
+        for start in range(0, len(split), batch_size):
+            chosen = slice(start, start + batch_size)
+            # From main memory, so that nobody waits for the device.
+            self.data.note_drawn(split.labels[drawn[chosen]])
+            batch = order[chosen]
             total = len(batch)
             rows = slice(rank * total // world_size, (rank + 1) * total // world_size)
             indices = batch[rows]

@@ -138,9 +138,10 @@ def study(
 
     Arms differ from ``base`` in nothing but what is declared, and this is checked before anything
     runs. Arms of one seed must draw the same training pictures in the same order, and this is
-    measured: every shuffled batch that ``data.batches`` hands out is noted. (A run that shuffles
-    ``data.train.images`` itself is not seen; its ``pictures`` in the table are 0.) And a setting
-    that is declared to vary must be one that some run reads.
+    measured: every shuffled batch that ``data.batches`` hands out, or that ``port.Trainer`` makes
+    on its device, is noted. (A run that shuffles ``data.train.images`` itself, or whose pictures
+    come through ``port.Trainer(loader=...)``, is not seen; its ``pictures`` in the table are 0.)
+    And a setting that is declared to vary must be one that some run reads.
 
     Runs go over all cores, or over a cluster inside
     ``with joblib.parallel_config(backend="dask")`` (or "ray"), each on one thread. Every finished

@@ -46,11 +46,9 @@ class AuditedDataset(Dataset):
         """Bytes of the pictures: from this Dask sees that it pays to send the set only once."""
         return sum(s.images.nbytes + s.labels.nbytes for s in (self.train, self.val, self.test))
 
-    def _draw(self, split, batch_size, rng, augment, drop_last, dtype):
-        for x, y in super()._draw(split, batch_size, rng, augment, drop_last, dtype):
-            if rng is not None:
-                self.audit.note(y)
-            yield x, y
+    def note_drawn(self, labels: np.ndarray) -> None:
+        """Add one batch to the audit."""
+        self.audit.note(labels)
 
 
 class WatchedSettings(dict):
