@@ -15,8 +15,9 @@ from coursekit.checks import ExerciseError, check, zoo  # noqa: E402
 from coursekit.checks.exercises import EXERCISES, diagnose, find  # noqa: E402
 from coursekit.port.checks import references as ref  # noqa: E402
 
-ANIMALS = [a for a in zoo.animals() if a.function.__module__.startswith("coursekit.port.")]
-LESSON_4 = {name for name, e in EXERCISES.items() if e.run.__module__.startswith("coursekit.port.")}
+MODULES = {f"coursekit.port.checks.exercises_{m}" for m in ("tensors", "autograd", "training")}
+LESSON_4 = {name for name, e in EXERCISES.items() if e.run.__module__ in MODULES}
+ANIMALS = [a for a in zoo.animals() if a.exercise in LESSON_4]
 
 
 # --- right answers, written as different learners would ----------------------------------------

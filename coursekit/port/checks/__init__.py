@@ -7,6 +7,8 @@ argument, calls the learner's function, and hands NumPy arrays back.
 
 from coursekit.port.checks import (  # noqa: F401  importing fills the collections
     exercises_autograd,
+    exercises_residual,
+    exercises_residual_training,
     exercises_tensors,
     exercises_training,
     zoo_autograd,
