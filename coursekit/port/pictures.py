@@ -101,25 +101,26 @@ class RandomCrop(numpy_augment.RandomCrop):
 
     def __call__(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:  # type: ignore[override]
         """Return new images of the same shape, each shifted."""
-        y, x = (draw.integers(2 * self.padding + 1) - self.padding for _ in range(2))
-        rows, above = self._sources(y, images.shape[2])
-        columns, beside = self._sources(x, images.shape[3])
-        which = torch.arange(len(images), device=images.device)[:, None, None]
-        # Reading is by pixel, channels last, so that a pixel's channels are copied together.
-        out = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
-        if self.padding_mode == "constant":
-            out *= (above[:, :, None] & beside[:, None, :])[..., None]
-        return out.permute(0, 3, 1, 2)
+        _, _, height, width = images.shape
+        y, x = (draw.integers(2 * self.padding + 1) for _ in range(2))
+        # A view of all places where a picture may be cut out; from each one is copied, row by row.
+        windows = self._padded(images).unfold(2, height, 1).unfold(3, width, 1)
+        return windows[torch.arange(len(images), device=images.device), :, y, x]
 
-    def _sources(self, shift: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """For each row or column of the result where it comes from, and whether it is inside."""
-        place = torch.arange(side, device=shift.device) + shift[:, None]
-        inside = (place >= 0) & (place < side)
-        if self.padding_mode == "reflect":
-            if self.padding >= side:
-                raise ValueError(f"padding: got {self.padding}; needed less than the side, {side}")
-            place = side - 1 - (side - 1 - place.abs()).abs()
-        return place.clamp(0, side - 1), inside
+    def _padded(self, images: torch.Tensor) -> torch.Tensor:
+        """Pictures with a border; torch's own pad mirrors no bytes."""
+        if self.padding_mode == "constant":
+            return torch.nn.functional.pad(images, [self.padding] * 4)
+        for axis in (2, 3):
+            side = images.shape[axis]
+            place = torch.arange(-self.padding, side + self.padding, device=images.device)
+            if self.padding_mode == "reflect":
+                if self.padding >= side:
+                    needed = f"less than the side, {side}"
+                    raise ValueError(f"padding: got {self.padding}; needed {needed}")
+                place = side - 1 - (side - 1 - place.abs()).abs()
+            images = images.index_select(axis, place.clamp(0, side - 1))
+        return images
 
 
 class Cutout(numpy_augment.Cutout):
