@@ -21,19 +21,26 @@ from coursekit.port.nets import VGG, LeNet
 from coursekit.port.onnx import export_onnx
 from coursekit.port.own_kernels import OwnConv2d, with_own_kernels
 from coursekit.port.pictures import AlternatingFlip, Cutout, RandomCrop, RandomHorizontalFlip
+from coursekit.port.residual import BasicBlock, CompactNet, ResNet18
+from coursekit.port.resizing import ProgressiveResize
+from coursekit.port.summary import summary
 from coursekit.port.trainer import Trainer
 from coursekit.port.twin import TwinRun, twin_run
 
 __all__ = [
     "VGG",
     "AlternatingFlip",
+    "BasicBlock",
+    "CompactNet",
     "Cutout",
     "FastConv",
     "FastMaxPool",
     "LeNet",
     "OwnConv2d",
+    "ProgressiveResize",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "ResNet18",
     "Trainer",
     "TwinRun",
     "describe_device",
@@ -46,6 +53,7 @@ __all__ = [
     "process_group",
     "rank",
     "save_weights",
+    "summary",
     "synchronize",
     "to_torch",
     "to_torch_loss",
