@@ -13,6 +13,17 @@ except ModuleNotFoundError as error:
 from coursekit.port import checks as _checks  # noqa: F401  makes the PyTorch lessons' checks known
 from coursekit.port.checkpoint import load_weights, save_weights
 from coursekit.port.checks.references import layer_outputs, two_view_logits
+from coursekit.port.checks.references_transfer import (
+    balanced_subset,
+    extract_features,
+    freeze,
+    layerwise_rates,
+    linear_probe,
+    pca,
+    prepare,
+    replace_head,
+    thaw,
+)
 from coursekit.port.convert import from_torch, to_torch, to_torch_loss, to_torch_optimizer
 from coursekit.port.device import describe_device, pick_device, synchronize
 from coursekit.port.distributed import is_main, process_group, rank, world_size
@@ -21,13 +32,23 @@ from coursekit.port.nets import VGG, LeNet
 from coursekit.port.onnx import export_onnx
 from coursekit.port.own_kernels import OwnConv2d, with_own_kernels
 from coursekit.port.pictures import AlternatingFlip, Cutout, RandomCrop, RandomHorizontalFlip
+from coursekit.port.pretrained import PUBLISHED, WeightsError, pretrained
 from coursekit.port.residual import BasicBlock, CompactNet, ResNet18
 from coursekit.port.resizing import ProgressiveResize
 from coursekit.port.summary import summary
 from coursekit.port.trainer import Trainer
+from coursekit.port.transfer import (
+    SmallResNet,
+    SmallVGG,
+    cached_features,
+    head_of,
+    stage_features,
+    stages,
+)
 from coursekit.port.twin import TwinRun, twin_run
 
 __all__ = [
+    "PUBLISHED",
     "VGG",
     "AlternatingFlip",
     "BasicBlock",
@@ -41,20 +62,37 @@ __all__ = [
     "RandomCrop",
     "RandomHorizontalFlip",
     "ResNet18",
+    "SmallResNet",
+    "SmallVGG",
     "Trainer",
     "TwinRun",
+    "WeightsError",
+    "balanced_subset",
+    "cached_features",
     "describe_device",
     "export_onnx",
+    "extract_features",
+    "freeze",
     "from_torch",
+    "head_of",
     "is_main",
     "layer_outputs",
+    "layerwise_rates",
+    "linear_probe",
     "load_weights",
+    "pca",
     "pick_device",
+    "prepare",
+    "pretrained",
     "process_group",
     "rank",
+    "replace_head",
     "save_weights",
+    "stage_features",
+    "stages",
     "summary",
     "synchronize",
+    "thaw",
     "to_torch",
     "to_torch_loss",
     "to_torch_optimizer",

@@ -1,0 +1,261 @@
+"""Borrowed nets: published weights or one clear error, known parts, features that are kept."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torchvision import models  # noqa: E402
+
+from coursekit import port  # noqa: E402
+from coursekit.port.pretrained import PUBLISHED, Published  # noqa: E402
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A server that is a folder, with the weights of a small net, and an empty cache."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.delenv("COURSEKIT_WEIGHTS", raising=False)
+
+    def publish(content, *, name="tiny", truth=None):
+        """Put a file there, under the hash of ``truth``."""
+        file = tmp_path / "content"
+        torch.save(content, file)
+        data = file.read_bytes()
+        digest = hashlib.sha256(truth or data).hexdigest()[:8]
+        target = tmp_path / f"{name}-{digest}.pth"
+        target.write_bytes(data)
+        make = lambda: port.SmallResNet(3, (4, 8))  # noqa: E731
+        monkeypatch.setitem(PUBLISHED, "resnet18", Published(make, target.as_uri(), 32, MEAN, STD))
+        return target, tmp_path / "hub" / "checkpoints" / target.name
+
+    return publish
+
+
+def weights():
+    torch.manual_seed(3)
+    return port.SmallResNet(3, (4, 8)).state_dict()
+
+
+def test_weights_are_fetched_once_and_then_read_from_the_cache(shop, capsys):
+    state = weights()
+    source, kept = shop(state)
+    net = port.pretrained("resnet18")
+    assert not net.training
+    assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
+    source.unlink()
+    again = port.pretrained("resnet18")
+    assert torch.equal(again.fc.weight, state["fc.weight"])
+    assert [f.name for f in kept.parent.iterdir()] == [kept.name]
+
+
+def test_a_missing_file_is_one_clear_error(shop):
+    source, kept = shop(weights())
+    source.unlink()
+    with pytest.raises(port.WeightsError, match="could not be fetched") as error:
+        port.pretrained("resnet18")
+    assert str(kept) in str(error.value)
+    assert source.as_uri() in str(error.value)
+    assert not any(kept.parent.iterdir())
+
+
+def test_a_wrong_download_is_refused_and_leaves_nothing(shop):
+    _, kept = shop(weights(), truth=b"something else")
+    with pytest.raises(port.WeightsError, match="invalid hash value"):
+        port.pretrained("resnet18")
+    assert not any(kept.parent.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
+def test_a_damaged_file_in_the_cache_is_told(shop, damage):
+    _, kept = shop(weights())
+    port.pretrained("resnet18")
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes({"cut": content[:1000], "changed": content, "empty": b""}[damage])
+    with pytest.raises(port.WeightsError, match="damaged file.*Delete it") as error:
+        port.pretrained("resnet18")
+    assert str(kept) in str(error.value)
+
+
+def test_code_in_the_file_is_not_run(shop):
+    shop({"fc.weight": print})
+    with pytest.raises(port.WeightsError, match="more than tensors"):
+        port.pretrained("resnet18")
+
+
+def test_weights_of_another_net_are_refused(shop):
+    shop(port.SmallVGG(3, (4, 8)).state_dict())
+    with pytest.raises(port.WeightsError, match="another net; needed resnet18"):
+        port.pretrained("resnet18")
+
+
+def test_offline_nothing_is_fetched_but_the_cache_is_read(shop, monkeypatch):
+    _, kept = shop(weights())
+    monkeypatch.setenv("COURSEKIT_WEIGHTS", "offline")
+    with pytest.raises(port.WeightsError, match="COURSEKIT_WEIGHTS=offline"):
+        port.pretrained("resnet18")
+    monkeypatch.setenv("COURSEKIT_WEIGHTS", "auto")
+    port.pretrained("resnet18")
+    monkeypatch.setenv("COURSEKIT_WEIGHTS", "offline")
+    port.pretrained("resnet18")
+    monkeypatch.setenv("COURSEKIT_WEIGHTS", "no")
+    kept.unlink()
+    with pytest.raises(ValueError, match="COURSEKIT_WEIGHTS: got 'no'"):
+        port.pretrained("resnet18")
+
+
+def test_the_timeout_of_sockets_is_put_back(shop):
+    import socket
+
+    shop(weights())
+    socket.setdefaulttimeout(7)
+    try:
+        port.pretrained("resnet18")
+        assert socket.getdefaulttimeout() == 7
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+def test_names_and_preparation_of_the_published():
+    with pytest.raises(ValueError, match=r"name: got 'alexnet'; needed one of \['inception_v3'"):
+        port.pretrained("alexnet")
+    assert {name: p.size for name, p in PUBLISHED.items()} == {
+        "resnet18": 224,
+        "vgg16_bn": 224,
+        "inception_v3": 299,
+    }
+    assert PUBLISHED["vgg16_bn"].mean == (0.485, 0.456, 0.406)
+
+
+# --- parts -------------------------------------------------------------------------------------
+
+
+def torchvision_nets():
+    yield models.resnet18(), 64
+    yield models.vgg16_bn(init_weights=False), 32
+    yield models.inception_v3(init_weights=False), 75
+    yield port.SmallResNet(5), 32
+    yield port.SmallVGG(5), 32
+
+
+def test_every_parameter_belongs_to_one_stage_and_every_stage_is_seen():
+    for net, size in torchvision_nets():
+        parts = port.stages(net)
+        counted = [p for part in parts.values() for layer in part for p in layer.parameters()]
+        assert len(counted) == len(set(counted)) == len(list(net.parameters()))
+        assert list(parts)[-1] == "head"
+        assert port.head_of(net) in parts["head"]
+        with torch.no_grad():
+            found = port.stage_features(net, [torch.rand(2, 3, size, size)])
+        assert list(found) == list(parts)[:-1]
+        assert all(v.shape[0] == 2 and v.ndim == 2 for v in found.values())
+
+
+def test_heads_are_replaced_in_torchvisions_nets():
+    for net, size in torchvision_nets():
+        assert port.replace_head(net, 7) is net
+        assert net.eval()(torch.rand(2, 3, size, size)).shape == (2, 7)
+    inception = port.replace_head(models.inception_v3(init_weights=False), 4).train()
+    logits, aux = inception(torch.rand(2, 3, 160, 160))
+    assert logits.shape == aux.shape == (2, 4)
+
+
+def test_a_net_of_another_kind_is_named():
+    with pytest.raises(ValueError, match="net: got Sequential; needed a ResNet"):
+        port.stages(nn.Sequential(nn.Linear(2, 2)))
+
+
+@pytest.mark.parametrize("make", [port.SmallResNet, port.SmallVGG])
+def test_small_nets_take_pictures_of_any_size_and_learn(make):
+    net = make(4, (8, 16))
+    for size in (16, 24, 48):
+        assert net(torch.rand(2, 3, size, size)).shape == (2, 4)
+    net.zero_grad()
+    net(torch.rand(4, 3, 32, 32)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_what_is_frozen_stays_through_training_and_thaws():
+    net = port.SmallResNet(3, (4, 8))
+    port.freeze(net, net.fc)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    net.train()
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    net(torch.rand(8, 3, 32, 32)).square().sum().backward()
+    optimizer.step()
+    moved = {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {"fc.weight", "fc.bias"}
+    port.thaw(net)
+    assert net.bn1.training and all(p.requires_grad for p in net.parameters())
+    net.eval()
+    assert not net.bn1.training
+
+
+# --- features that are kept --------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(rng):
+    return rng.integers(0, 256, (7, 3, 32, 32), np.uint8)
+
+
+def test_features_are_computed_once(pictures, tmp_path, monkeypatch):
+    net = port.SmallVGG(5, (4, 8)).train()
+    first = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path, batch_size=3)
+    assert first.shape == (7, 8) and first.dtype == np.float32
+    assert net.training
+    x = port.prepare(pictures, 32, MEAN, STD)
+    expected = port.extract_features(net, net.classifier[-1], [x]).numpy()
+    np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-6)
+
+    def fail(*args):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("coursekit.port.transfer.extract_features", fail)
+    again = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    assert np.array_equal(first, again)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_anything_else_gives_other_features(pictures, tmp_path):
+    net = port.SmallVGG(5, (4, 8))
+
+    def files(*args):
+        port.cached_features(*args, folder=tmp_path)
+        return len(list(tmp_path.iterdir()))
+
+    assert files(net, pictures, 32, MEAN, STD) == 1
+    assert files(net, pictures, 24, MEAN, STD) == 2
+    assert files(net, pictures, 32, STD, MEAN) == 3
+    assert files(net, 255 - pictures, 32, MEAN, STD) == 4
+    with torch.no_grad():
+        net.features[1].running_mean += 0.1
+    assert files(net, pictures, 32, MEAN, STD) == 5
+    port.replace_head(net, 9)  # comes after the features
+    assert files(net, pictures, 32, MEAN, STD) == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"half a fi"])
+def test_a_damaged_file_of_features_is_made_anew(pictures, tmp_path, content):
+    net = port.SmallVGG(5, (4, 8))
+    first = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(content)
+    again = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    assert np.array_equal(first, again)
+
+
+def test_a_failure_leaves_no_half_file(pictures, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="no space"):
+        port.cached_features(port.SmallVGG(5, (4, 8)), pictures, 32, MEAN, STD, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
