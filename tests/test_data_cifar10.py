@@ -42,6 +42,7 @@ def write_set(folder, rows=40, width=3072):
         content = batch_file(images, rng.permutation(np.arange(rows) % 10))
         (folder / name).write_bytes(content)
         md5[name] = hashlib.md5(content).hexdigest()
+    (folder / cifar10.META).write_bytes(b"names of the classes")
     return md5
 
 
@@ -359,6 +360,28 @@ def test_a_download_is_unpacked_once_and_the_archive_removed(
     assert calls == [cifar10.ARCHIVE.name]
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [cifar10.FOLDER]
     assert capsys.readouterr().out == ""
+
+
+def test_torchvision_finds_what_was_unpacked(small, tmp_path, monkeypatch):
+    assert cdata.cifar10_root(small) == cdata.cifar10_root(small.parent) == small.parent
+    archive = tmp_path / "packed" / cifar10.ARCHIVE.name
+    archive.parent.mkdir()
+    pack(small, archive)
+    monkeypatch.setattr(cifar10, "check_md5", lambda *_, **__: None)
+    monkeypatch.setenv("COURSEKIT_DATA", str(archive.parent))
+    assert cdata.cifar10_root() == tmp_path / "cache"
+    assert (tmp_path / "cache" / cifar10.FOLDER / cifar10.META).is_file()
+
+
+def test_torchvision_gets_no_folder_that_it_cannot_read(small, monkeypatch):
+    assert cdata.cifar10_root("bundled") is None
+    monkeypatch.setattr(cifar10, "fetch", fake_fetch(small, [], "no network here."))
+    assert cdata.cifar10_root("auto") is None
+    renamed = small.rename(small.parent / "photographs")
+    assert cdata.load(renamed, val_size=30).name == "cifar10"
+    assert cdata.cifar10_root(renamed) is None
+    (renamed / cifar10.META).unlink()
+    assert cdata.cifar10_root(renamed.rename(small)) is None
 
 
 @pytest.fixture

@@ -9,6 +9,15 @@
 
 from .dataset import Dataset, Split
 from .files import DataError, cache_dir
-from .loading import budget, load, load_mnist
+from .loading import budget, cifar10_root, load, load_mnist
 
-__all__ = ["DataError", "Dataset", "Split", "budget", "cache_dir", "load", "load_mnist"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Split",
+    "budget",
+    "cache_dir",
+    "cifar10_root",
+    "load",
+    "load_mnist",
+]

@@ -40,6 +40,7 @@ TRAIN_MD5 = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
 }
 TEST_MD5 = {"test_batch": "40351d587109b95175f43aff81a1287e"}
+META = "batches.meta"  # names of the classes; read by torchvision alone
 IMAGE_SHAPE = (3, 32, 32)
 
 
@@ -59,7 +60,7 @@ def _unpack(archive: Path) -> Path:
     target = cache_dir() / FOLDER
     if not target.is_dir():
         check_md5(archive, ARCHIVE.md5, repair="Delete it and fetch it again.")
-        unpack(archive, [f"{FOLDER}/{name}" for name in (*TRAIN_MD5, *TEST_MD5)], target)
+        unpack(archive, [f"{FOLDER}/{name}" for name in (*TRAIN_MD5, *TEST_MD5, META)], target)
     return target
 
 

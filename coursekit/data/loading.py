@@ -49,22 +49,31 @@ def load(
         DataError: data that is missing, damaged or cannot be fetched.
         ValueError: sizes or seed that do not fit.
     """
-    chosen = source if source is not None else os.environ.get("COURSEKIT_DATA") or "auto"
-    asked_by = "source" if source is not None else "COURSEKIT_DATA"
-    folder: Path | None = None  # none: the bundled set
-    if chosen == "auto":
-        found = _cifar10_or_reason()
-        if isinstance(found, Path):
-            folder = found
-        else:
-            print(f"Data: the bundled set, drawn by code; it is not CIFAR-10. {found}")
-    elif chosen == "cifar10":
-        folder = cifar10.from_cache_or_net()
-    elif chosen != "bundled":
-        folder = _folder(chosen, asked_by)
-    if folder is None:
-        return _bundled(_default(val_size, 1000), train_size, seed)
-    return cifar10.read(folder, _default(val_size, 5000), train_size, seed)
+    found = _cifar10_or_reason(source)
+    if isinstance(found, Path):
+        return cifar10.read(found, _default(val_size, 5000), train_size, seed)
+    if found:
+        print(f"Data: the bundled set, drawn by code; it is not CIFAR-10. {found}")
+    return _bundled(_default(val_size, 1000), train_size, seed)
+
+
+def cifar10_root(source: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the folder to give to `torchvision.datasets.CIFAR10(root)`.
+
+    Args:
+        source: as in `load`.
+
+    Returns:
+        the folder that holds `cifar-10-batches-py`, or None where `load` gives the bundled set or
+        not all is there that torchvision reads.
+
+    Raises:
+        DataError: as in `load`.
+    """
+    found = _cifar10_or_reason(source)
+    if not isinstance(found, Path) or found.name != cifar10.FOLDER:
+        return None
+    return found.parent if (found / cifar10.META).is_file() else None
 
 
 def load_mnist(
@@ -110,8 +119,20 @@ def _default(value: int | None, otherwise: int) -> int:
     return otherwise if value is None else value
 
 
-def _cifar10_or_reason() -> Path | str:
-    """Return the folder of CIFAR-10, or why there is none."""
+def _cifar10_or_reason(source: str | os.PathLike[str] | None) -> Path | str:
+    """Return the folder of CIFAR-10, or why there is none: "" if the bundled set was asked for."""
+    chosen = source if source is not None else os.environ.get("COURSEKIT_DATA") or "auto"
+    if chosen == "auto":
+        return _cached_or_reason()
+    if chosen == "cifar10":
+        return cifar10.from_cache_or_net()
+    if chosen == "bundled":
+        return ""
+    return _folder(chosen, "source" if source is not None else "COURSEKIT_DATA")
+
+
+def _cached_or_reason() -> Path | str:
+    """Return the folder of CIFAR-10 in the cache, or why it could not be fetched; ask once."""
     global _failed
     if _failed is None:
         try:
