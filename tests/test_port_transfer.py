@@ -162,7 +162,7 @@ def test_heads_are_replaced_in_torchvisions_nets():
         assert port.replace_head(net, 7) is net
         assert net.eval()(torch.rand(2, 3, size, size)).shape == (2, 7)
     inception = port.replace_head(models.inception_v3(init_weights=False), 4).train()
-    logits, aux = inception(torch.rand(2, 3, 160, 160))
+    logits, aux = inception(torch.rand(2, 3, 299, 299))
     assert logits.shape == aux.shape == (2, 4)
 
 
