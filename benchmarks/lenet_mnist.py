@@ -12,7 +12,7 @@ from torch import nn
 
 from coursekit import data, port
 
-EPOCHS = 14
+EPOCHS = 10
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
@@ -25,7 +25,7 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
         epochs,
         torch.optim.AdamW(net.parameters(), lr=0.01),
         criterion=nn.CrossEntropyLoss(),
-        batch_size=128,
+        batch_size=256,
         augment=port.RandomCrop(2, padding_mode="constant"),
         seed=seed,
     )

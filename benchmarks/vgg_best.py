@@ -25,8 +25,6 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
     filters = our_nn.patch_whitening(ds.normalize(ds.train.images[:5_000]), 2)
     torch.manual_seed(seed)
     net = port.VGG(torch.from_numpy(filters), WIDTHS)
-    torch.set_num_threads(THREADS)  # the kernels get as many
-    port.with_own_kernels(net)
     learnt = [p for p in net.parameters() if p.requires_grad]
     return train(
         net,
