@@ -76,6 +76,7 @@ def _run_subset(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
 
     draws = [draw(seed) for seed in range(40)]
     first, again = draws[0], draw(0)
+    ahead = np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in there])
     spare = per_class < min(np.bincount(labels)[there])
     return {
         "pictures of each class": np.array([np.sum(labels[first] == c) for c in there]),
@@ -83,6 +84,9 @@ def _run_subset(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
         "the same rng seed gives the same choice (1 is yes)": yes(np.array_equal(first, again)),
         "another rng seed gives another choice (1 is yes)": yes(
             not spare or len({tuple(np.sort(d)) for d in draws}) > 1
+        ),
+        "they are the first of each class, always (1 is yes)": yes(
+            spare and all(np.array_equal(np.sort(d), np.sort(ahead)) for d in draws)
         ),
         "pictures that are chosen in 40 draws": float(len(np.unique(draws))),
         "np.random is left alone (1 is yes)": yes(

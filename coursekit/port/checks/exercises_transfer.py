@@ -96,8 +96,11 @@ def _run_replace_head(functions: Functions, inputs: dict[str, Any]) -> dict[str,
     results["those that can learn"] = float(sum(p.requires_grad for p in rest.values()))
     moved = [n for n, p in rest.items() if n not in old or not torch.equal(p, old[n])]
     results["those that changed"] = float(len(moved))
-    for i, scores in enumerate(net.eval()(torch.zeros(2, 4))):
-        results[f"columns of the scores, head {i}"] = float(scores.shape[1])
+    try:
+        scores = net.eval()(torch.zeros(2, 4))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise BadReturn(f"the net cannot be used any more: {error}") from error
+    results |= {f"columns of the scores, head {i}": float(s.shape[1]) for i, s in enumerate(scores)}
     return results
 
 
@@ -153,6 +156,8 @@ def _run_freeze(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
         "parameters in keep that can learn": float(sum(p.requires_grad for p in own)),
         "parameters elsewhere that can learn": float(sum(p.requires_grad for p in outside)),
     }
+    with torch.no_grad():
+        results["the scores right after it"] = net(x).numpy()
     for i in range(2):
         net.train()  # as every training loop does
         learnt = [p for p in net.parameters() if p.requires_grad]
@@ -264,13 +269,21 @@ def _feature_cases(rng: Generator) -> list[Case]:
 # --- rates ----------------------------------------------------------------------------------------
 
 
-def _run_rates(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+def _stages(kinds: list[str]) -> list[nn.Module]:
+    """Stages with a block in each; a shared one's first layer is that of the stage before it."""
     stages: list[nn.Module] = []
-    for kind in inputs["stages"]:
-        stage = nn.Sequential(nn.Linear(3, 2), nn.Sequential(nn.BatchNorm1d(2), nn.ReLU()))
-        if kind == "shared":  # its first layer is that of the stage before it
+    for kind in kinds:
+        with torch.random.fork_rng(devices=[]):
+            block = nn.Sequential(nn.BatchNorm1d(2), nn.ReLU())
+            stage = nn.Sequential(nn.Linear(3, 2), block)
+        if kind == "shared":
             stage[0] = stages[-1][0]  # type: ignore[index]
         stages.append(nn.ReLU() if kind == "empty" else stage.requires_grad_(kind != "frozen"))
+    return stages
+
+
+def _run_rates(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
+    stages = _stages(inputs["stages"])
     groups = functions[0](list(stages), inputs["lr"], inputs["decay"])
     known = list(dict.fromkeys(p for stage in stages for p in stage.parameters()))
     place = {id(p): i for i, p in enumerate(known)}
