@@ -101,6 +101,13 @@ def _tied() -> nn.Module:
     return net
 
 
+def _named() -> nn.Module:
+    net = nn.Sequential()
+    for name, layer in (("conv", nn.Conv2d(1, 2, 3)), ("bn", nn.BatchNorm2d(2))):
+        net.add_module(name, layer)
+    return net
+
+
 NETS = {
     "convolution, batch norm, linear layer": _convolutional,
     "embedding, layer norm, PReLU, group norm": _other_norms,
@@ -108,11 +115,12 @@ NETS = {
     "a frozen convolution and batch norm": _frozen,
     "single frozen parameters": _partly_frozen,
     "two linear layers that share weight and bias": _tied,
+    "layers called conv and bn": _named,
 }
 
 
 def _net_cases(key: str, rng: Generator) -> list[Case]:
-    numbers = [0.01, 0.5, 0.003, 2.0, 0.1, 1.0]
+    numbers = [0.01, 0.5, 0.003, 2.0, 0.1, 1.0, 0.05]
     return [
         Case(f"{net}, {key} {number}", {"net": net, key: number, "seed": int(rng.integers(1000))})
         for net, number in zip(NETS, numbers, strict=True)
