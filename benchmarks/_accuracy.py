@@ -41,7 +41,10 @@ def measure(
     threads: int = 1,
     load: Callable[[str | None], data.Dataset] = data.load,
 ) -> dict:
-    """Run every seed, print the table, draw the curves, and return what is to be written."""
+    """Run every seed, print the table, draw the curves, and return what is to be written.
+
+    Curves go to results/NAME.png, where ``{epochs}`` in ``name`` stands for how many there are.
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--data", default=None, help="as COURSEKIT_DATA")
     parser.add_argument("--seeds", type=int, default=3)
@@ -59,7 +62,7 @@ def measure(
     print(f"{ds.name}, {args.epochs} epochs: test accuracy {mean:.4f} ± {sd:.4f} (sd)")
     plots.use_style()
     fig = plots.learning_curves({f"seed {s}": h for s, h in enumerate(histories)})
-    fig.savefig(RESULTS / f"{name}.png", metadata={"Software": None})
+    fig.savefig(RESULTS / f"{name.format(epochs=args.epochs)}.png", metadata={"Software": None})
     return {
         "model": model,
         "parameters": parameters[0],

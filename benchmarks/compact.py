@@ -1,0 +1,48 @@
+"""How good is the residual net of exactly 299,018 parameters, after ten epochs and after many?
+
+Trained properly, one view of each test picture: ``python benchmarks/compact.py --data FOLDER``
+writes results/compact_10_epochs.json and a picture of its curves; with ``--epochs 200`` the long
+run, compact_200_epochs. On a CPU the course's kernels compute the convolutions. The first epochs
+see small pictures.
+"""
+
+import torch
+from _accuracy import measure
+from _common import write_result
+from _torch import THREADS, sides, train
+from torch import nn
+
+from coursekit import data, port
+from coursekit.data.augment import Compose
+
+EPOCHS = 10
+
+
+def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
+    """Train the compact net with one seed."""
+    torch.manual_seed(seed)
+    net = port.CompactNet()
+    changes = [port.AlternatingFlip(), port.RandomCrop(2), port.ProgressiveResize(sides(epochs))]
+    return train(
+        net,
+        ds,
+        epochs,
+        torch.optim.SGD(net.parameters(), 0.2, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
+        batch_size=128,
+        augment=Compose(changes),
+        precision="bfloat16" if torch.cuda.is_available() else "float32",
+        seed=seed,
+    )
+
+
+def main() -> None:
+    """Measure the compact net."""
+    name, model = "compact_{epochs}_epochs", "compact residual net of 64 channels"
+    result = measure(name, str(__doc__), run, model, epochs=EPOCHS, threads=THREADS)
+    device = port.describe_device(port.pick_device("auto"))
+    write_result(name.format(epochs=result["budget"]["epochs"]), {"device": device, **result})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""How good is the best net of at most 299,018 parameters after ten epochs?
+
+The recipe of lesson 5's part 6, one view of each test picture: ``python benchmarks/compact_best.py
+--data FOLDER`` writes results/compact_best_10_epochs.json and a picture of its curves. On a CPU the
+course's kernels compute the convolutions.
+"""
+
+from functools import partial
+
+import torch
+from _accuracy import measure
+from _common import write_result
+from _torch import THREADS, fast_biases, sides, up_and_down
+from torch import nn
+
+from coursekit import data, port
+from coursekit import nn as our_nn
+from coursekit.data.augment import Compose
+
+WIDTHS, EPOCHS, BATCH = [32, 32, 96, 96, 96, 96], 10, 256
+
+
+def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
+    """Train lesson 5's best net with one seed."""
+    torch.set_num_threads(THREADS)
+    filters = our_nn.patch_whitening(ds.normalize(ds.train.images[:5_000]), 2)
+    torch.manual_seed(seed)
+    net = port.with_own_kernels(port.VGG(torch.from_numpy(filters), WIDTHS))
+    rule = torch.optim.SGD(fast_biases(net, 0.4, 1e-3), 0.4, momentum=0.9, nesterov=True)
+    total = epochs * -(-len(ds.train) // BATCH)
+    changes = [port.AlternatingFlip(), port.RandomCrop(2), port.ProgressiveResize(sides(epochs))]
+    trainer = port.Trainer(
+        net,
+        ds,
+        optimizer=rule,
+        scheduler=torch.optim.lr_scheduler.LambdaLR(rule, partial(up_and_down, total=total)),
+        criterion=nn.CrossEntropyLoss(label_smoothing=0.2),
+        batch_size=BATCH,
+        augment=Compose(changes),
+        precision="bfloat16" if torch.cuda.is_available() else "float32",
+        seed=seed,
+    )
+    trainer.fit(epochs)
+    return trainer
+
+
+def main() -> None:
+    """Measure lesson 5's best net."""
+    model = "patch whitening, VGG " + "-".join(map(str, WIDTHS)) + ", batch norm"
+    name = "compact_best_{epochs}_epochs"
+    result = measure(name, str(__doc__), run, model, epochs=EPOCHS, threads=THREADS)
+    device = port.describe_device(port.pick_device("auto"))
+    write_result(name.format(epochs=result["budget"]["epochs"]), {"device": device, **result})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""How good is ResNet18 on CIFAR-10?
+
+Meant for a GPU (two cores take days), one view of each test picture: ``python
+benchmarks/resnet18.py --data FOLDER`` writes results/resnet18.json and a picture of its curves.
+"""
+
+import torch
+from _accuracy import measure
+from _common import write_result
+from _torch import THREADS, train
+from torch import nn
+
+from coursekit import data, port
+from coursekit.data.augment import Compose
+
+EPOCHS, BATCH = 40, 512
+
+
+def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
+    """Train ResNet18 with one seed."""
+    torch.manual_seed(seed)
+    net = port.ResNet18()
+    return train(
+        net,
+        ds,
+        epochs,
+        torch.optim.SGD(net.parameters(), 0.4, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
+        batch_size=BATCH,
+        augment=Compose([port.AlternatingFlip(), port.RandomCrop(4), port.Cutout(8)]),
+        precision="bfloat16" if torch.cuda.is_available() else "float32",
+        seed=seed,
+    )
+
+
+def main() -> None:
+    """Measure ResNet18."""
+    result = measure("resnet18", str(__doc__), run, "ResNet18", epochs=EPOCHS, threads=THREADS)
+    device = port.describe_device(port.pick_device("auto"))
+    write_result("resnet18", {"device": device, **result})
+
+
+if __name__ == "__main__":
+    main()
