@@ -35,6 +35,7 @@
 # {{setup}}
 
 # %%
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -712,6 +713,7 @@ plots.show(
 
 # %% tags=["nbval-ignore-output"]
 if find_spec("albumentations"):
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask the network for a newer one
     import albumentations as A
 
     by_albumentations = {

@@ -87,7 +87,7 @@ def test_versions_are_not_capped():
 
 
 def test_extras_exist_and_torch_is_one_of_them():
-    assert set(EXTRAS) == {"torch", "onnx", "lab", "test", "dev"}
+    assert set(EXTRAS) == {"torch", "onnx", "augment", "lab", "test", "dev"}
     base = requirements(PROJECT["dependencies"])
     assert not base.keys() & {"torch", "torchvision"}
 
