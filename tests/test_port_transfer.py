@@ -1,6 +1,8 @@
 """Borrowed nets: published weights or one clear error, known parts, features that are kept."""
 
 import hashlib
+import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,3 +261,25 @@ def test_a_failure_leaves_no_half_file(pictures, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         port.cached_features(port.SmallVGG(5, (4, 8)), pictures, 32, MEAN, STD, folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+# --- the benchmark for the published nets --------------------------------------------------------
+
+
+def test_the_benchmark_runs_from_end_to_end_and_measures_nothing(capsys, monkeypatch):
+    folder = Path(__file__).resolve().parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    transfer = importlib.import_module("transfer")
+    written = (folder / "results" / "transfer.json").exists()
+    transfer.main(["--dry-run", "--nets", "resnet18"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("resnet18")] == [
+        *("head", "head", "whole", "staged")
+    ]
+    assert lines[-1].startswith("a dry run: ")
+    assert (folder / "results" / "transfer.json").exists() == written
+    rows = [{"net": "resnet18", "way": "head", "size": s, "test_accuracy": a} for s, a in
+            ((32, 0.9), (224, 0.88))]  # fmt: skip
+    (told,) = transfer.against_bars(rows)
+    assert told["reached"] and told["size"] == 224 and told["test_accuracy"] == 0.88
+    assert not transfer.against_bars([rows[0], rows[1] | {"test_accuracy": 0.86}])[0]["reached"]
