@@ -113,16 +113,12 @@ class ConvolutionsFirst(nn.Module):
         self.scores = nn.LazyLinear(classes)
 
     def forward(self, x):
-        total = None
+        total, pooled = x, 0
         for n, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = norm(conv(x if total is None else total).relu())
-            total = x if total is None else total + x
-            if n == 2:
-                total = nn.MaxPool2d(2)(total)
-            elif n == 5:  # without the pool's own output, which is in the sum
-                total = nn.MaxPool2d(2)(total - first)
-            if n in (2, 5):
-                first = total
+            x = norm(conv(total).relu())
+            total = x if n == 0 else total + x
+            if n in (2, 5):  # without what the pool before it gave, which is in the sum
+                total = pooled = nn.MaxPool2d(2)(total - pooled)
         return self.scores(x.flatten(2).mean(-1))
 
 
@@ -350,26 +346,11 @@ def test_wrong_answers_are_caught_and_named(animal):
 def test_ordinary_inputs_would_not_be_enough():
     """What the hostile inputs are for: some mistakes show on no ordinary batch."""
     unseen = {a.name for a in ANIMALS if not diagnose(find(a.exercise), (a.function,)).seen}
-    assert {
-        "always a projection",
-        "pools round up",
-        "strictly below",
-        "squeezed too much",
-        "logarithm of a softmax",
-        "shared twice",
-        "frozen too",
-        "spared by name",
-        "mode not set",
-    } & unseen == {
-        "pools round up",
-        "strictly below",
-        "squeezed too much",
-        "logarithm of a softmax",
-        "shared twice",
-        "frozen too",
-        "spared by name",
-        "mode not set",
+    hidden = {
+        *("projection only with a stride", "pools round up", "strictly below"),
+        *("squeezed too much", "logarithm of a softmax", "shared twice", "mode not set"),
     }
+    assert hidden <= unseen
 
 
 @pytest.mark.parametrize("name", sorted(LESSON_5))
