@@ -12,7 +12,7 @@ from torch import nn
 
 from coursekit import data, port
 
-EPOCHS = 10
+EPOCHS = 14
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:

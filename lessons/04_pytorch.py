@@ -1418,7 +1418,7 @@ def digit_run(ds, seed, epochs, width=1):
 
 
 # %% tags=["nbval-ignore-output"]
-digit_runs = [digit_run(digits, seed, 10 if FULL else 8) for seed in range(5 if FULL else 1)]
+digit_runs = [digit_run(digits, seed, 14 if FULL else 8) for seed in range(5 if FULL else 1)]
 digit_accuracy = [trainer.evaluate(digits.test)["accuracy"] for trainer, _ in digit_runs]
 digit_seconds = max(s for _, s in digit_runs)
 print(
