@@ -5,43 +5,37 @@ The recipe of lesson 5's part 6, one view of each test picture: ``python benchma
 course's kernels compute the convolutions.
 """
 
-from functools import partial
-
 import torch
 from _accuracy import measure
 from _common import write_result
-from _torch import THREADS, fast_biases, sides, up_and_down
+from _torch import THREADS, sides, train
 from torch import nn
 
 from coursekit import data, port
 from coursekit import nn as our_nn
 from coursekit.data.augment import Compose
 
-WIDTHS, EPOCHS, BATCH = [32, 32, 96, 96, 96, 96], 10, 256
+WIDTHS, EPOCHS = [32, 32, 96, 96, 96, 96], 10
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
     """Train lesson 5's best net with one seed."""
-    torch.set_num_threads(THREADS)
     filters = our_nn.patch_whitening(ds.normalize(ds.train.images[:5_000]), 2)
     torch.manual_seed(seed)
-    net = port.with_own_kernels(port.VGG(torch.from_numpy(filters), WIDTHS))
-    rule = torch.optim.SGD(fast_biases(net, 0.4, 1e-3), 0.4, momentum=0.9, nesterov=True)
-    total = epochs * -(-len(ds.train) // BATCH)
+    net = port.VGG(torch.from_numpy(filters), WIDTHS)
+    learnt = [p for p in net.parameters() if p.requires_grad]
     changes = [port.AlternatingFlip(), port.RandomCrop(2), port.ProgressiveResize(sides(epochs))]
-    trainer = port.Trainer(
+    return train(
         net,
         ds,
-        optimizer=rule,
-        scheduler=torch.optim.lr_scheduler.LambdaLR(rule, partial(up_and_down, total=total)),
-        criterion=nn.CrossEntropyLoss(label_smoothing=0.2),
-        batch_size=BATCH,
+        epochs,
+        torch.optim.SGD(learnt, 0.5, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
+        batch_size=512,
         augment=Compose(changes),
         precision="bfloat16" if torch.cuda.is_available() else "float32",
         seed=seed,
     )
-    trainer.fit(epochs)
-    return trainer
 
 
 def main() -> None:
