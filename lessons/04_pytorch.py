@@ -1225,7 +1225,7 @@ def activation_run(settings, ds, seed):
     activation = getattr(nn, settings["activation"])
     net = seeded(partial(port.LeNet, activation, in_channels=channels, size=size), seed)
     trainer = train(
-        net, ds, settings["epochs"], settings["lr"], batch_size=50, seed=seed, device="cpu"
+        net, ds, settings["epochs"], settings["lr"], batch_size=100, seed=seed, device="cpu"
     )
     return {name: trainer.history.epochs[-1][name] for name in ("train_accuracy", "val_accuracy")}
 
@@ -1239,7 +1239,7 @@ def kept(study):
 by_activation = training.study(
     activation_run,
     ds if FULL else few,
-    base={"activation": "Tanh", "epochs": 12 if FULL else 5, "lr": 2e-3},
+    base={"activation": "Tanh", "epochs": 8, "lr": 2e-3},
     factors={"activation": ["Tanh", "ReLU"]},
     seeds=5 if FULL else 2,
     name=kept("activation"),
@@ -1476,13 +1476,13 @@ plots.show(
 # %% [markdown]
 # ### And on colour pictures
 #
-# The same net, with nothing but its input changed, on the pictures of this course; then twice as wide.
+# The same net, with nothing but its input changed, on the pictures of this course.
 
 
 # %%
-def colour_run(width, epochs, seed=0):
+def colour_run(epochs, seed=0):
     """A trainer of LeNet on flipped and cropped colour pictures."""
-    net = port.with_own_kernels(seeded(partial(port.LeNet, width=width, batchnorm=True), seed))
+    net = port.with_own_kernels(seeded(partial(port.LeNet, batchnorm=True), seed))
     return train(
         net,
         ds if FULL else few,
@@ -1496,23 +1496,15 @@ def colour_run(width, epochs, seed=0):
 
 
 # %% tags=["nbval-ignore-output"]
-rows = []
-for width in (1, 2):
-    trainer = colour_run(width, 30 if FULL else 6)
-    rows.append(
-        {
-            "width": width,
-            "parameters": sum(p.numel() for p in trainer.net.parameters()),
-            "test accuracy": trainer.evaluate(ds.test)["accuracy"],
-            "training, s": sum(row["seconds"] for row in trainer.history.epochs),
-        }
-    )
-colour = pd.DataFrame(rows)
-colour.round(3)
+reader_of_colour = colour_run(30 if FULL else 6)
+colour = reader_of_colour.evaluate(ds.test)["accuracy"]
+seconds = sum(row["seconds"] for row in reader_of_colour.history.epochs)
+parameters = sum(p.numel() for p in reader_of_colour.net.parameters())
+print(f"{parameters:,} parameters: test accuracy {colour:.3f} after {seconds:.0f} s of training")
 
 # %%
-asked = 0.66 if FULL else 0.3
-expect("LeNet on colour pictures over what is asked", colour["test accuracy"].min() / asked, low=1)
+asked = 0.72 if FULL else 0.3
+expect("LeNet on colour pictures over what is asked", colour / asked, low=1)
 
 # %% [markdown]
 # ## 6. A net of VGG's kind, trained well
