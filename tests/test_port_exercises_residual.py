@@ -345,12 +345,14 @@ def test_wrong_answers_are_caught_and_named(animal):
 
 def test_ordinary_inputs_would_not_be_enough():
     """What the hostile inputs are for: some mistakes show on no ordinary batch."""
-    unseen = {a.name for a in ANIMALS if not diagnose(find(a.exercise), (a.function,)).seen}
     hidden = {
-        *("projection only with a stride", "pools round up", "strictly below"),
-        *("squeezed too much", "logarithm of a softmax", "shared twice", "mode not set"),
+        *("projection only with a stride", "pools round up", "strictly below", "shared twice"),
+        *("squeezed too much", "logarithm of a softmax", "mode not set"),
     }
-    assert hidden <= unseen
+    chosen = [a for a in ANIMALS if a.name in hidden]
+    seen = {a.name for a in chosen if diagnose(find(a.exercise), (a.function,)).seen}
+    assert len(chosen) > len(hidden)  # two exercises have one that is called "shared twice"
+    assert seen == set()
 
 
 @pytest.mark.parametrize("name", sorted(LESSON_5))
