@@ -37,8 +37,9 @@ class _Convolution(torch.autograd.Function):
         return *(None if g is None else torch.from_numpy(g) for g in gradients), None, None
 
 
-def _arrays(*tensors: Tensor | None) -> tuple:
-    return tuple(None if t is None else t.detach().numpy() for t in tensors)
+def _arrays(*tensors: Tensor | None) -> tuple[Any, Any, Any]:
+    x, w, b = (None if t is None else t.detach().numpy() for t in tensors)
+    return x, w, b
 
 
 class OwnConv2d(nn.Conv2d):
