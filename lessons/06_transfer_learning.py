@@ -959,7 +959,10 @@ plots.show(
 
 # %%
 means = frozen.summary("val_accuracy").set_index("frozen")["mean"]
-expect("best number of frozen stages minus all frozen", means.max() - means[4], low=0)
+allowed = 0.0 if FULL else 0.05  # thirty updates on a hundred pictures change little
+expect(
+    "nothing frozen minus all frozen, with what is allowed", means[0] - means[4] + allowed, low=0
+)
 
 # %% [markdown]
 # Where this curve is flat, the frozen stages were worth as much as trained ones, and training them was wasted time:
@@ -1203,8 +1206,9 @@ lead = reached["the borrowed net"] - reached["a net with random weights"]
 expect("accuracy on digits, the borrowed net minus random weights", lead, low=0)
 
 # %% [markdown]
-# Two things. Even here the borrowed net reads digits better than plain pixels do: strokes are edges, and edges it
-# knows. And a net with *random* weights does worse than pixels: convolutions, ReLU and pooling by themselves are no
+# Two things. On MNIST, at the full budget, the borrowed net reads digits better than plain pixels do: strokes are
+# edges, and edges it knows. (On the small digits of the quick budget, 8 × 8 and enlarged, pixels are the better
+# features.) And a net with *random* weights does worse than pixels: convolutions, ReLU and pooling by themselves are no
 # help. What helps was learnt, on frogs and cars. What the figure does not show is how it would go on: with sixty thousand
 # labelled digits LeNet, from scratch, gets 99.4 % (lesson 4). A loan is for those who have little.
 #
