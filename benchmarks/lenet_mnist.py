@@ -1,7 +1,8 @@
 """How good is LeNet on MNIST, and how long does it train on a CPU?
 
-The recipe of lesson 4: batch norm, one cycle of AdamW, digits moved by up to two pixels.
-``python benchmarks/lenet_mnist.py --data FOLDER --seeds 5`` writes results/lenet_mnist.json.
+The recipe of lesson 4: batch norm, one cycle of AdamW, a little label smoothing, digits moved by up
+to two pixels. ``python benchmarks/lenet_mnist.py --data FOLDER --seeds 5`` writes
+results/lenet_mnist.json.
 """
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from coursekit import data, port
 
-EPOCHS = 14
+EPOCHS = 10
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
@@ -23,8 +24,8 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
         net,
         ds,
         epochs,
-        torch.optim.AdamW(net.parameters(), lr=0.01),
-        criterion=nn.CrossEntropyLoss(),
+        torch.optim.AdamW(net.parameters(), lr=0.02),
+        criterion=nn.CrossEntropyLoss(label_smoothing=0.05),
         batch_size=256,
         augment=port.RandomCrop(2, padding_mode="constant"),
         seed=seed,

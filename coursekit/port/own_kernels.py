@@ -32,7 +32,8 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         arrays = _arrays(*ctx.saved_tensors)
-        cache = ConvCache(*arrays, *ctx.options, tuple(dout.shape))
+        stride, padding = ctx.options
+        cache = ConvCache(*arrays, stride, padding, tuple(dout.shape))
         gradients = conv2d_backward(dout.numpy(), cache, need_dx=ctx.needs_input_grad[0])
         return *(None if g is None else torch.from_numpy(g) for g in gradients), None, None
 
