@@ -43,7 +43,7 @@ class Plan:
 
     def net(self, name: str) -> nn.Module:
         """A net with published weights, or with random ones."""
-        return port.pretrained(name) if self.published else port.PUBLISHED[name].build()
+        return port.pretrained(name) if self.published else port.published(name).build()
 
     def sizes_of(self, name: str) -> list[int]:
         """Sides of pictures; Inception v3 needs 75 pixels, and was trained on 299."""
@@ -58,7 +58,7 @@ class Seen(nn.Module):
     def __init__(self, net: nn.Module, ds: data.Dataset, name: str, size: int) -> None:
         super().__init__()
         self.net, self.size = net, size
-        asked = port.PUBLISHED[name]
+        asked = port.published(name)
         for key, values in (
             ("mean", ds.mean), ("std", ds.std), ("own_mean", asked.mean), ("own_std", asked.std)
         ):  # fmt: skip
@@ -74,7 +74,7 @@ class Seen(nn.Module):
 
 def head(name: str, size: int, ds: data.Dataset, plan: Plan, folder: Path) -> dict[str, Any]:
     """A linear layer on features that are computed once; its strength is chosen in validation."""
-    net, asked = plan.net(name).to(port.pick_device("auto")), port.PUBLISHED[name]
+    net, asked = plan.net(name).to(port.pick_device("auto")), port.published(name)
     splits = (ds.train, ds.val, ds.test)
     features = [
         port.cached_features(net, split.images, size, asked.mean, asked.std, folder=folder)

@@ -971,7 +971,7 @@ expect(
 
 # %%
 BUDGET = 299_018
-SIDES = [24, 24, 24, 24, 28, 28, 28, 32, 32, 32] if FULL else [16, 32]
+SIDES = [24, 24, 24, 24, 28, 28, 28, 32, 32, 32] if FULL else [16, 16, 24, 24, 32, 32]
 
 
 def narrow_to_wide(width):
@@ -1006,7 +1006,12 @@ expect("parameters, frozen ones included, over the budget", parameters / BUDGET,
 # %% tags=["nbval-ignore-output"]
 clock = time.perf_counter()
 champion = fit_well(
-    champion_net, ds if FULL else few, SIDES, batch_size=512 if FULL else 64, progress=True
+    champion_net,
+    ds if FULL else few,
+    SIDES,
+    lr=0.5 if FULL else 0.1,
+    batch_size=512 if FULL else 50,
+    progress=True,
 )
 champion_seconds = time.perf_counter() - clock
 print(champion)
@@ -1098,7 +1103,9 @@ for name, share in right.items():
     print(f"test accuracy, {name}: {share:.4f} ± {error:.4f}")
 
 # %%
-expect("six views minus one", right["six views"] - right["one view"], low=-0.02)
+gained = right["six views"] - right["one view"]
+allowed = 0.0 if FULL else 0.05  # five hundred pictures
+expect("six views minus one, with what is allowed", gained + allowed, low=0)
 
 # %% [markdown]
 # Report one view when you compare nets, and say so when you do not: the other views cost two and six times the work, and a

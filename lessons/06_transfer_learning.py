@@ -1225,7 +1225,7 @@ expect("accuracy on digits, the borrowed net minus random weights", lead, low=0)
 
 
 # %%
-def published():
+def at_hand():
     """The nets whose weights can be had here, and why others cannot."""
     found = {}
     names = ["resnet18", "vgg16_bn", "inception_v3"] if torch.cuda.is_available() else ["resnet18"]
@@ -1240,8 +1240,8 @@ def published():
 
 # %% tags=["nbval-ignore-output"]
 rows = []
-for name, net in published().items():
-    asked = port.PUBLISHED[name]
+for name, net in at_hand().items():
+    asked = port.published(name)
     for size in [96, 128, 224, 299] if name == "inception_v3" else [32, 64, 128, 224]:
         clock = time.perf_counter()
         outs = [

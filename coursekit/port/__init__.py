@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 from coursekit.port import checks as _checks  # noqa: F401  makes the PyTorch lessons' checks known
 from coursekit.port.checkpoint import load_weights, save_weights
 from coursekit.port.checks.references import layer_outputs, two_view_logits
+from coursekit.port.checks.references_residual import six_view_logits
 from coursekit.port.checks.references_transfer import (
     balanced_subset,
     extract_features,
@@ -32,7 +33,7 @@ from coursekit.port.nets import VGG, LeNet
 from coursekit.port.onnx import export_onnx
 from coursekit.port.own_kernels import OwnConv2d, with_own_kernels
 from coursekit.port.pictures import AlternatingFlip, Cutout, RandomCrop, RandomHorizontalFlip
-from coursekit.port.pretrained import PUBLISHED, WeightsError, pretrained
+from coursekit.port.pretrained import WeightsError, pretrained, published
 from coursekit.port.residual import BasicBlock, CompactNet, ResNet18
 from coursekit.port.resizing import ProgressiveResize
 from coursekit.port.summary import summary
@@ -48,7 +49,6 @@ from coursekit.port.transfer import (
 from coursekit.port.twin import TwinRun, twin_run
 
 __all__ = [
-    "PUBLISHED",
     "VGG",
     "AlternatingFlip",
     "BasicBlock",
@@ -85,9 +85,11 @@ __all__ = [
     "prepare",
     "pretrained",
     "process_group",
+    "published",
     "rank",
     "replace_head",
     "save_weights",
+    "six_view_logits",
     "stage_features",
     "stages",
     "summary",

@@ -8,13 +8,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import torch
 from torch import nn
-from torchvision import models
 
 SILENCE = 20.0  # seconds without a byte after which a download is given up
 
@@ -41,20 +41,26 @@ class Published:
     std: tuple[float, float, float]
 
 
-def _published(build: Callable[[], nn.Module], weights: Any) -> Published:
+def published(name: str) -> Published:
+    """What torchvision publishes under this name.
+
+    Raises:
+        ValueError: it is not "resnet18", "vgg16_bn" or "inception_v3".
+    """
+    from torchvision import models  # here: the rest of the room does without
+
+    if name == "resnet18":
+        build, weights = models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1
+    elif name == "vgg16_bn":
+        build, weights = models.vgg16_bn, models.VGG16_BN_Weights.IMAGENET1K_V1
+    elif name == "inception_v3":
+        # Its weights want pictures normalised in another way, which it sees to by itself.
+        build = partial(models.inception_v3, transform_input=True, init_weights=False)
+        weights = models.Inception_V3_Weights.IMAGENET1K_V1
+    else:
+        raise ValueError(f"name: got {name!r}; needed 'resnet18', 'vgg16_bn' or 'inception_v3'")
     shown = weights.transforms()
     return Published(build, weights.url, shown.crop_size[0], tuple(shown.mean), tuple(shown.std))
-
-
-PUBLISHED = {
-    "resnet18": _published(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1),
-    "vgg16_bn": _published(models.vgg16_bn, models.VGG16_BN_Weights.IMAGENET1K_V1),
-    "inception_v3": _published(
-        # Its weights want pictures normalised in another way, which it sees to by itself.
-        lambda: models.inception_v3(weights=None, transform_input=True, init_weights=False),
-        models.Inception_V3_Weights.IMAGENET1K_V1,
-    ),
-}
 
 
 def pretrained(name: str, *, progress: bool = False) -> nn.Module:
@@ -65,7 +71,7 @@ def pretrained(name: str, *, progress: bool = False) -> nn.Module:
     With ``COURSEKIT_WEIGHTS=offline`` nothing is downloaded.
 
     Args:
-        name: "resnet18", "vgg16_bn" or "inception_v3"; see ``PUBLISHED``.
+        name: "resnet18", "vgg16_bn" or "inception_v3".
         progress: show a bar of the download.
 
     Returns:
@@ -76,12 +82,10 @@ def pretrained(name: str, *, progress: bool = False) -> nn.Module:
             is left behind.
         ValueError: no net has this name.
     """
-    if name not in PUBLISHED:
-        raise ValueError(f"name: got {name!r}; needed one of {sorted(PUBLISHED)}")
-    published = PUBLISHED[name]
-    net = published.build()
-    state = _state(published.url, progress)
-    path = _place(published.url)
+    wanted = published(name)
+    net = wanted.build()
+    state = _state(wanted.url, progress)
+    path = _place(wanted.url)
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError) as error:

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from coursekit.port.checks.references_transfer import extract_features, prepare
+from coursekit.port.residual import BasicBlock
 
 Stages = dict[str, list[nn.Module]]
 
@@ -43,14 +43,7 @@ class SmallResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(2)
         before = widths[0]
         for i, width in enumerate(widths):
-            stride = 1 if i == 0 else 2
-            shortcut = nn.Sequential(
-                nn.Conv2d(before, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width)
-            )
-            same = stride == 1 and before == width
-            self.add_module(
-                f"layer{i + 1}", BasicBlock(before, width, stride, None if same else shortcut)
-            )
+            self.add_module(f"layer{i + 1}", BasicBlock(before, width, 1 if i == 0 else 2))
             before = width
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(before, classes)
