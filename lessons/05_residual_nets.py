@@ -1305,7 +1305,7 @@ pd.DataFrame(
 # - Give part 6's recipe to the compact net. How much of the gain is the net, how much the recipe?
 # - Beat the table: at most 299,018 parameters, ten epochs, one view, mean of three seeds.
 #
-# **Next:** lesson 6 borrows what others have learnt.
+# **Next:** lesson 6, in preparation, borrows what others have learnt.
 #
 # ### Sources
 #
