@@ -13,7 +13,7 @@ from torch import nn
 from coursekit import data, port
 from coursekit.data.augment import Compose
 
-EPOCHS = 30
+EPOCHS = 40
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
@@ -24,9 +24,9 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
         net,
         ds,
         epochs,
-        torch.optim.AdamW(net.parameters(), lr=0.01),
+        torch.optim.AdamW(net.parameters(), lr=5e-3),
         criterion=nn.CrossEntropyLoss(label_smoothing=0.05),
-        batch_size=256,
+        batch_size=128,
         augment=Compose([port.RandomHorizontalFlip(), port.RandomCrop(3)]),
         seed=seed,
     )

@@ -1488,8 +1488,7 @@ def colour_run(epochs, seed=0):
         net,
         ds if FULL else few,
         epochs,
-        0.01 if FULL else 5e-3,
-        batch_size=256 if FULL else 128,
+        5e-3,
         augment=augment.Compose([port.RandomHorizontalFlip(), port.RandomCrop(3)]),
         criterion=nn.CrossEntropyLoss(label_smoothing=0.05),
         seed=seed,
@@ -1497,7 +1496,7 @@ def colour_run(epochs, seed=0):
 
 
 # %% tags=["nbval-ignore-output"]
-reader_of_colour = colour_run(30 if FULL else 6)
+reader_of_colour = colour_run(40 if FULL else 6)
 colour = reader_of_colour.evaluate(ds.test)["accuracy"]
 seconds = sum(row["seconds"] for row in reader_of_colour.history.epochs)
 parameters = sum(p.numel() for p in reader_of_colour.net.parameters())

@@ -143,3 +143,10 @@ def test_a_net_goes_back_to_coursekit():
     x = torch.randn(2, 3, 6, 6)
     ours = port.from_torch(net)(x.numpy())
     torch.testing.assert_close(torch.from_numpy(ours), net(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_net_is_exported_as_pytorchs(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    net = port.with_own_kernels(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()))
+    assert port.export_onnx(net, tmp_path / "net.onnx", (3, 8, 8)) < 1e-5
