@@ -1211,8 +1211,8 @@ our_nn.summary(port.from_torch(port.LeNet()), (3, 32, 32)).drop(columns=["cache 
 # <details><summary>Predict first: by how much does ReLU win, and does it win from the first epoch on?</summary>
 #
 # LeNet has four activations in a row, not forty, so tanh still learns, and at the start it may be as fast: its outputs
-# are centred around zero, ReLU's are not. In the long run units of tanh move outwards, and ReLU wins by several
-# points.
+# are centred around zero, ReLU's are not. In the long run units of tanh move outwards, and ReLU wins. With eight
+# epochs and so small a net expect a point or less.
 #
 # </details>
 
@@ -1850,7 +1850,7 @@ pd.DataFrame(
 # - Find the largest batch that fits your memory, and train with one four times as large.
 # - Write a fifth wrong loop that no check above finds. Then write the check.
 #
-# **Next:** lesson 5 spends three hundred thousand parameters as well as it can.
+# **Next:** lesson 5, in preparation, spends three hundred thousand parameters as well as it can.
 #
 # ### Sources
 #
