@@ -1025,9 +1025,8 @@ expect("accuracy through torchvision and a DataLoader over chance", learnt / 0.1
 # %% [markdown]
 # What does that road cost? To compare, the pictures that we have in memory, fed in the same way:
 
+
 # %%
-
-
 class Changed(TensorDataset):
     """Pictures that are changed when they are taken."""
 
