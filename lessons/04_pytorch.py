@@ -1389,7 +1389,7 @@ expect(
 # %% [markdown]
 # So the question "tanh or ReLU?" has no answer without a data set. Here it is a matter of fractions of a per cent, and
 # nobody in 1998 could have known better from digits alone. What the study does *not* show: that tanh is as good wherever
-# nets are small (colour pictures say otherwise, with the same net), that it would stay level over more epochs, or that
+# nets are small (on colour pictures ReLU was ahead, by about a band), that it would stay level over more epochs, or that
 # either was trained with the rate that suits it best; both got the same.
 #
 # Now to read digits well. On a CPU one line helps: `port.with_own_kernels(net)`. It is part 2's `OurConv2d` grown up,

@@ -393,7 +393,7 @@ def test_the_compact_net_has_the_number_of_parameters_that_is_told():
 
 @pytest.mark.parametrize(("i", "o", "stride"), [(4, 4, 1), (4, 8, 1), (4, 4, 2), (4, 8, 2)])
 def test_the_block_is_torchvisions(i, o, stride):
-    """Same state by position, same numbers, in both modes."""
+    """Same state by name, same numbers, in both modes."""
     resnet = pytest.importorskip("torchvision.models.resnet")
     torch.manual_seed(0)
     short = None
@@ -401,9 +401,7 @@ def test_the_block_is_torchvisions(i, o, stride):
         short = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
     theirs = resnet.BasicBlock(i, o, stride, short).double()
     ours = ref.basic_block(i, o, stride).double()
-    ours.load_state_dict(
-        {k.replace("downsample", "shortcut"): v for k, v in theirs.state_dict().items()}
-    )
+    ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, i, 7, 6, dtype=torch.float64)
     for mode in (True, False):
         torch.testing.assert_close(ours.train(mode)(x), theirs.train(mode)(x))

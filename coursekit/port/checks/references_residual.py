@@ -8,65 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coursekit.port.residual import BasicBlock, CompactNet
+
 # --- nets -----------------------------------------------------------------------------------
-
-
-class BasicBlock(nn.Module):
-    """ResNet18's block: two convolutions with batch norm, and a way past them."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                nn.BatchNorm2d(out_channels),
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride), rounded up."""
-        out = self.bn1(self.conv1(x)).relu()
-        return (self.bn2(self.conv2(out)) + self.shortcut(x)).relu()
 
 
 def basic_block(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     """The block of ResNet18."""
     return BasicBlock(in_channels, out_channels, stride)
-
-
-class CompactNet(nn.Module):
-    """Nine units of one width with sums of what came before, for pictures of three channels."""
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.units = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(3 if i == 0 else width, width, 3, padding=1),
-                nn.ReLU(),
-                nn.BatchNorm2d(width),
-            )
-            for i in range(9)
-        )
-        self.pool = nn.MaxPool2d(2)
-        self.scores = nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes) of pictures (N, 3, H, W)."""
-        conv1, conv2, conv3, *rest = self.units
-        x1 = conv1(x)
-        x2 = conv2(x1)
-        x3 = conv3(x1 + x2)
-        x = self.pool(x1 + x2 + x3)
-        for i, (a, b, c) in enumerate((rest[:3], rest[3:])):
-            x1 = a(x)
-            x2 = b(x + x1)
-            x3 = c(x + x1 + x2)
-            x = self.pool(x1 + x2 + x3) if i == 0 else x3
-        return self.scores(x.mean(dim=(2, 3)))
 
 
 def compact_net(width: int, classes: int) -> nn.Module:
