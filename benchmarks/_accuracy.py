@@ -71,7 +71,7 @@ def measure(
             "epochs": args.epochs,
             "train_pictures": len(ds.train),
             "jobs": args.jobs,
-            "threads": threads,
+            "threads": max(1, threads // args.jobs),
         },
         "runs": rows,
         "mean": mean,

@@ -1849,7 +1849,7 @@ pd.DataFrame(
 # - Find the largest batch that fits your memory, and train with one four times as large.
 # - Write a fifth wrong loop that no check above finds. Then write the check.
 #
-# **Next:** lesson 5, in preparation, spends three hundred thousand parameters as well as it can.
+# **Next:** lesson 5 spends three hundred thousand parameters as well as it can.
 #
 # ### Sources
 #

@@ -56,6 +56,12 @@ def test_vgg_takes_pictures_and_does_not_learn_its_whitening(widths):
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
 
 
+def test_vgg_takes_another_activation():
+    net = port.VGG(torch.randn(6, 3, 2, 2), [4, 8], nn.SiLU)
+    kinds = [type(layer) for layer in net]
+    assert kinds.count(nn.SiLU) == 3 and nn.ReLU not in kinds
+
+
 def test_vgg_starts_by_handing_its_input_on():
     convs = [
         layer for layer in port.VGG(torch.randn(6, 3, 2, 2), [4, 8]) if isinstance(layer, nn.Conv2d)

@@ -62,14 +62,15 @@ class LeNet(nn.Sequential):
 class VGG(nn.Sequential):
     """A stack of 3×3 convolutions with batch norm, and a pool behind every other one.
 
-    The pool comes before batch norm and ReLU, which then have a quarter of the numbers to work on.
-    The first filters of a layer hand their input on, so that every layer sees pictures from the
-    first step on. The last maps give their largest value each to one linear layer.
+    The pool comes before batch norm and activation, which then have a quarter of the numbers to
+    work on. The first filters of a layer hand their input on, so that every layer sees pictures
+    from the first step on. The last maps give their largest value each to one linear layer.
 
     Args:
         whitening: filters (F, 3, kh, kw) of a first convolution that is not learnt, as
             ``coursekit.nn.patch_whitening`` computes them; only its bias is.
         widths: filters of the convolutions, an even number of them.
+        activation: makes the nonlinearity.
         scale: factor on the logits, which begin too large behind batch norm.
 
     Source: Simonyan & Zisserman, "Very deep convolutional networks", 2014; Page, "How to train
@@ -77,19 +78,24 @@ class VGG(nn.Sequential):
     """
 
     def __init__(
-        self, whitening: torch.Tensor, widths: Sequence[int], *, scale: float = 0.125
+        self,
+        whitening: torch.Tensor,
+        widths: Sequence[int],
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        *,
+        scale: float = 0.125,
     ) -> None:
         if not widths or len(widths) % 2:
             raise ValueError(f"widths must be an even number of layers, got {len(widths)}")
         first = nn.Conv2d(3, len(whitening), whitening.shape[2])
         first.weight = nn.Parameter(whitening.detach().clone(), requires_grad=False)
-        layers: list[nn.Module] = [first, nn.ReLU()]
+        layers: list[nn.Module] = [first, activation()]
         before = len(whitening)
         for i, features in enumerate(widths):
             conv = nn.Conv2d(before, features, 3, padding=1, bias=False)
             nn.init.dirac_(conv.weight[: min(before, features)].detach())
             pool = [nn.MaxPool2d(2)] if i % 2 == 0 else []
-            layers += [conv, *pool, nn.BatchNorm2d(features), nn.ReLU()]
+            layers += [conv, *pool, nn.BatchNorm2d(features), activation()]
             before = features
         head = nn.Linear(before, 10, bias=False)
         with torch.no_grad():
