@@ -648,7 +648,7 @@ for kind, net in borrowed.items():
 
 # %%
 RATES = {"scratch": 0.1, "head": 0.1, "whole": 0.05, "staged": 0.05}
-UPDATES = 120 if FULL else 30
+UPDATES = 200 if FULL else 30
 
 
 def draws(ds, split, seed, mean, std):
