@@ -761,6 +761,17 @@ not indented
     assert one == again != two
 
 
+def test_a_local_name_is_not_taken_for_a_global_one_that_is_spelt_alike():
+    text = """
+    scale = object()
+
+    def run(settings, data, seed):
+        scale = settings["lr"]
+        return {"a": sum(scale * i for i in range(3))}
+    """
+    assert code_hash(text) == code_hash(text.replace("object()", "1"))
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [

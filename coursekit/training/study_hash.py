@@ -107,7 +107,7 @@ def _visit_function(
     for argument, value in (function.__kwdefaults__ or {}).items():
         _visit(f"{name}, default {argument}", value, module, found, seen)
     outside = {**function.__globals__, **_closure(function)}
-    for used in sorted(set(_names(function.__code__))):
+    for used in sorted({*function.__code__.co_freevars, *_names(function.__code__)}):
         if used in outside:  # else a builtin
             _visit(used, outside[used], module, found, seen)
 
@@ -135,8 +135,7 @@ def _closure(function: FunctionType) -> dict[str, Any]:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Names from outside that ``code`` or a function inside it uses."""
-    yield from code.co_freevars
+    """Global names that ``code`` or a function inside it uses."""
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield instruction.argval
