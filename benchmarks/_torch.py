@@ -42,8 +42,3 @@ def all_pictures(source: str | None) -> data.Dataset:
     both = [(s.images, s.labels) for s in (ds.train, ds.val)]
     train = Split(*(np.concatenate(parts) for parts in zip(*both, strict=True)))
     return replace(ds, train=train, val=Split(ds.test.images[:2_000], ds.test.labels[:2_000]))
-
-
-def sides(epochs: int) -> list[int]:
-    """Pixels a side for each epoch: three tenths at 24, three at 28, four at 32."""
-    return [(24, 24, 24, 28, 28, 28, 32, 32, 32, 32)[10 * i // epochs] for i in range(epochs)]

@@ -1293,13 +1293,13 @@ expect(
 #
 # ## 8. With a GPU
 #
-# What follows takes hours on two cores, and minutes on a GPU. Each is one command, which prints a table and writes its
-# numbers, with the GPU's name, to `benchmarks/results/`:
+# What follows takes an hour or many on two cores, and minutes on a GPU. Each is one command, which prints a table and
+# writes its numbers, with the device's name, to `benchmarks/results/`:
 #
 # ```
 # python benchmarks/compact.py                  # the 299,018 parameters, ten epochs
 # python benchmarks/compact.py --epochs 200     # and many
-# python benchmarks/compact_best.py             # this lesson's part 6, over seeds
+# python benchmarks/compact_best.py             # part 6 with more work: wider first layers, no small pictures
 # python benchmarks/resnet18.py                 # eleven million parameters
 # ```
 #
