@@ -56,6 +56,7 @@ def test_weights_are_fetched_once_and_then_read_from_the_cache(shop, capsys):
     again = port.pretrained("resnet18")
     assert torch.equal(again.fc.weight, state["fc.weight"])
     assert [f.name for f in kept.parent.iterdir()] == [kept.name]
+    assert not capsys.readouterr().out  # it would name a folder, in a notebook's stored output
 
 
 def test_a_missing_file_is_one_clear_error(shop):

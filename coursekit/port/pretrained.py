@@ -1,12 +1,13 @@
 """torchvision's nets with their published weights, or one clear error (lesson 6)."""
 
 import hashlib
+import io
 import os
 import pickle
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,7 +117,8 @@ def _state(url: str, progress: bool) -> Any:
             f"needed the file from {url}"
         )
     try:
-        with _no_longer_than(SILENCE):
+        # What is printed names a folder of this machine, and would be stored in a notebook.
+        with _no_longer_than(SILENCE), redirect_stdout(io.StringIO()):
             return torch.hub.load_state_dict_from_url(
                 url, map_location="cpu", progress=progress, check_hash=True, weights_only=True
             )
