@@ -1,15 +1,15 @@
 """How good is the residual net of exactly 299,018 parameters, after ten epochs and after many?
 
-Trained properly, one view of each test picture: ``python benchmarks/compact.py --data FOLDER --jobs
-2`` writes results/compact_10_epochs.json and a picture of its curves; with ``--epochs 200`` the
-long run, compact_200_epochs. On a CPU the course's kernels compute the convolutions. The first
-epochs see small pictures.
+Trained properly, on the validation pictures as well, the first epochs on small pictures; one view
+of each test picture. ``python benchmarks/compact.py --data FOLDER --jobs 2`` writes
+results/compact_10_epochs.json and a picture of its curves; with ``--epochs 200`` the long run,
+compact_200_epochs. On a CPU the course's kernels compute the convolutions.
 """
 
 import torch
 from _accuracy import measure
 from _common import write_result
-from _torch import THREADS, train
+from _torch import THREADS, all_pictures, train
 from torch import nn
 
 from coursekit import data, port
@@ -41,7 +41,9 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
 def main() -> None:
     """Measure the compact net."""
     name, model = "compact_{epochs}_epochs", "compact residual net of 64 channels"
-    result = measure(name, str(__doc__), run, model, epochs=EPOCHS, threads=THREADS)
+    result = measure(
+        name, str(__doc__), run, model, epochs=EPOCHS, threads=THREADS, load=all_pictures
+    )
     device = port.describe_device(port.pick_device("auto"))
     write_result(name.format(epochs=result["budget"]["epochs"]), {"device": device, **result})
 
