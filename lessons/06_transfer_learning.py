@@ -40,7 +40,6 @@ import os
 import shutil
 import time
 from functools import partial
-from pathlib import Path
 
 import joblib
 import matplotlib.pyplot as plt
@@ -1236,8 +1235,8 @@ def at_hand():
         try:
             found[name] = port.pretrained(name).to(port.pick_device("auto"))
         except port.WeightsError as error:
-            reason = str(error).replace(str(Path.home()), "~").replace(str(torch.hub.get_dir()), "")
-            print(f"{name} is left out. {reason.lstrip('/')}")
+            reason = str(error).partition(": ")[2].partition("; ")[0]  # without the file's place
+            print(f"{name} is left out: {reason}")
     return found
 
 
