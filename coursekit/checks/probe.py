@@ -36,7 +36,8 @@ class Probe:
     def __init__(self, f: Callable[[dict], Any], arrays: dict, dout: Any, eps: float) -> None:
         self.f, self.arrays, self.dout, self.eps = f, arrays, dout, eps
         self.out = np.array(f(arrays), dtype=np.float64)
-        self._size = float(np.sum(np.abs(dout * self.out)))
+        # An output of exactly 0 may be the difference of numbers of size 1, as in a loss.
+        self._size = float(np.sum(np.abs(dout * self.out))) or 1.0
 
     def step(self, k: Any) -> float:
         """The step that suits array ``k``: smaller numbers need smaller steps."""
