@@ -1,5 +1,6 @@
 """What the benchmarks of PyTorch nets share: recipes of lessons 4 and 5, and the threads."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from coursekit import data, port
 from coursekit.data import Split
+from coursekit.data.augment import Compose
 
 THREADS = joblib.cpu_count(only_physical_cores=True)
 
@@ -42,3 +44,9 @@ def all_pictures(source: str | None) -> data.Dataset:
     both = [(s.images, s.labels) for s in (ds.train, ds.val)]
     train = Split(*(np.concatenate(parts) for parts in zip(*both, strict=True)))
     return replace(ds, train=train, val=Split(ds.test.images[:2_000], ds.test.labels[:2_000]))
+
+
+def growing_pictures(sides: Sequence[int], epochs: int) -> Compose:
+    """Flips, crops, and pictures of each of the sides for an equal part of the epochs."""
+    by_epoch = [sides[len(sides) * i // epochs] for i in range(epochs)]
+    return Compose([port.AlternatingFlip(), port.RandomCrop(2), port.ProgressiveResize(by_epoch)])

@@ -9,11 +9,10 @@ compact_200_epochs. On a CPU the course's kernels compute the convolutions.
 import torch
 from _accuracy import measure
 from _common import write_result
-from _torch import THREADS, all_pictures, train
+from _torch import THREADS, all_pictures, growing_pictures, train
 from torch import nn
 
 from coursekit import data, port
-from coursekit.data.augment import Compose
 
 EPOCHS = 10
 SIDES = 16, 16, 16, 20, 20, 24, 24, 28, 32, 32  # pixels, for a tenth of the epochs each
@@ -23,8 +22,6 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
     """Train the compact net with one seed."""
     torch.manual_seed(seed)
     net = port.CompactNet()
-    sides = [SIDES[len(SIDES) * i // epochs] for i in range(epochs)]
-    changes = [port.AlternatingFlip(), port.RandomCrop(2), port.ProgressiveResize(sides)]
     return train(
         net,
         ds,
@@ -32,7 +29,7 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
         torch.optim.SGD(net.parameters(), 0.2, momentum=0.9, nesterov=True, weight_decay=5e-4),
         criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
         batch_size=128,
-        augment=Compose(changes),
+        augment=growing_pictures(SIDES, epochs),
         precision="bfloat16" if torch.cuda.is_available() else "float32",
         seed=seed,
     )

@@ -9,12 +9,11 @@ compute the convolutions.
 import torch
 from _accuracy import measure
 from _common import write_result
-from _torch import THREADS, all_pictures, train
+from _torch import THREADS, all_pictures, growing_pictures, train
 from torch import nn
 
 from coursekit import data, port
 from coursekit import nn as our_nn
-from coursekit.data.augment import Compose
 
 WIDTHS, EPOCHS = [48, 48, 88, 88, 88, 88], 10
 SIDES = 24, 24, 24, 28, 28, 28, 32, 32, 32, 32  # pixels, for a tenth of the epochs each
@@ -26,8 +25,6 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
     torch.manual_seed(seed)
     net = port.VGG(torch.from_numpy(filters), WIDTHS, nn.SiLU)
     learnt = [p for p in net.parameters() if p.requires_grad]
-    sides = [SIDES[len(SIDES) * i // epochs] for i in range(epochs)]
-    changes = [port.AlternatingFlip(), port.RandomCrop(2), port.ProgressiveResize(sides)]
     return train(
         net,
         ds,
@@ -35,7 +32,7 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
         torch.optim.SGD(learnt, 0.5, momentum=0.9, nesterov=True, weight_decay=5e-4),
         criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
         batch_size=256,
-        augment=Compose(changes),
+        augment=growing_pictures(SIDES, epochs),
         precision="bfloat16" if torch.cuda.is_available() else "float32",
         seed=seed,
     )
