@@ -1303,6 +1303,10 @@ expect(
 # python benchmarks/resnet18.py                 # eleven million parameters
 # ```
 #
+# On two cores, three seeds and all fifty thousand training pictures, the first reached 88.5 ± 0.1 % on the test set in ten
+# epochs, with a recipe of this lesson's kind instead of the original's 82 %; the third 89.8 ± 0.2 %. The other two were
+# not run here: there was no GPU.
+#
 # On a GPU, `port.Trainer` computes with half the bits (`precision="bfloat16"`), keeps the pictures there, and compiles the
 # step if asked (`compile=True`); lesson 4 measures what each of these brings.
 #
