@@ -682,7 +682,7 @@ check("mlp_loss", mlp_loss)
 # The course wraps the same functions into objects with PyTorch's names: layers keep their cache,
 # `Sequential` walks the list. They must agree with your lists to the last digits.
 
-# %% tags=["needs:mlp_loss"]
+# %% tags=["needs:numerical_gradient", "needs:two_layer_loss", "needs:mlp_loss"]
 net = nn.mlp([6, 8, 7, 4], dtype=np.float64, seed=3)
 weights = [layer.weight.data for layer in net if isinstance(layer, nn.Linear)]
 biases = [layer.bias.data for layer in net if isinstance(layer, nn.Linear)]

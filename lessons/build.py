@@ -24,7 +24,8 @@ A lesson is a percent-format Python file. Its conventions:
   4. markdown that begins with ``<details><summary>Hint</summary>``, with a blank line after it.
   The builder adds the folded solution, to exercises/ only.
 - A later cell that calls what the learner wrote carries ``needs:NAME`` for each, and is skipped,
-  not failed, until it is there. A check itself never does.
+  not failed, until it is there. So does a cell that uses what such a cell makes. A check itself
+  never does.
 - A cell whose output depends on data, budget or machine carries ``nbval-ignore-output``; the next
   cell asserts what it claims, with a line that never changes (`coursekit.checks.expect`).
 - Figures go through `coursekit.plots.show(fig, alt)`. No cell ends in a semicolon.

@@ -4,6 +4,7 @@ The conventions of a lesson are told at the top of build.py.
 """
 
 import re
+import symtable
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -80,6 +81,7 @@ def read_lesson(path: Path) -> NotebookNode:
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
     _set_ids(lesson)
     _check_exercises(lesson, path.name)
+    _check_needs(lesson, path.name)
     return lesson
 
 
@@ -206,6 +208,34 @@ def _check_exercises(lesson: NotebookNode, file: str) -> None:
             _check_anatomy(lesson.cells, number, require)
             require(here[0] not in names, f"a second exercise is called {here[0]!r}")
             names += here
+
+
+def _check_needs(lesson: NotebookNode, file: str) -> None:
+    """Raise LessonError where a cell uses what only a cell makes that may be skipped."""
+    made: dict[str, set[str]] = {}  # by global name: the exercises without which it is missing
+    for cell in lesson.cells:
+        if cell.cell_type != "code":
+            continue
+        needs = set(tags_of(cell, "needs"))
+        assigned, used = _globals(symtable.symtable(cell.source, cell.id, "exec"))
+        for name in sorted(used - assigned):
+            if missing := made.get(name, set()) - needs:
+                raise LessonError(
+                    f"{file}: cell {cell.id!r}: uses {name}, which is missing without exercise "
+                    f"{min(missing)}; tag it needs:{min(missing)}, or define {name} before"
+                )
+        for name in assigned:
+            made[name] = made.get(name, needs) & needs
+
+
+def _globals(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
+    """Return the global names that a piece of code assigns, and those that it uses."""
+    symbols, module = table.get_symbols(), table.get_type() == "module"
+    assigned = {s.get_name() for s in symbols if module and (s.is_assigned() or s.is_imported())}
+    used = {s.get_name() for s in symbols if s.is_referenced() and (module or s.is_global())}
+    for child in table.get_children():
+        used |= _globals(child)[1]
+    return assigned, used
 
 
 def _check_anatomy(cells: list[NotebookNode], number: int, require) -> None:

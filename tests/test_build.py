@@ -212,6 +212,37 @@ def test_names_come_once_and_checks_need_nobody(tmp_path):
         sources.read_lesson(lesson(tmp_path, EXERCISE + '# %% tags=["needs:two"]\nprint(2)\n'))
 
 
+USES = '# %% tags=["needs:one"]\nseen = one()\nprint(seen)\n'
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        '# %% tags=["needs:one"]\nprint(seen)\n',
+        "# %%\nseen = 2\nprint(seen)\n# %%\nprint(seen)\n",
+        "# %%\ndef f(seen):\n    other = seen\n    return [other for other in [other]]\n",
+        "# %%\nfrom math import pi as seen\nprint(seen)\n",
+    ],
+)
+def test_a_cell_may_use_what_is_there_without_a_skipped_one(tmp_path, later):
+    sources.read_lesson(lesson(tmp_path, EXERCISE + USES + later))
+    sources.read_lesson(lesson(tmp_path, EXERCISE + "# %%\nseen = 0\n" + USES + later))
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "# %%\nprint(seen)\n",
+        "# %%\ndef f():\n    return [seen for _ in range(2)]\n",
+        "# %%\nf = lambda: seen\nclass A:\n    seen = 1\n",
+    ],
+)
+def test_a_cell_must_not_use_what_a_skipped_one_makes(tmp_path, later):
+    with pytest.raises(sources.LessonError, match="uses seen, which is missing without exercise"):
+        sources.read_lesson(lesson(tmp_path, EXERCISE + USES + later))
+    sources.read_lesson(lesson(tmp_path, EXERCISE + "# %%\nseen = 0\n" + USES + later))
+
+
 def test_missing_lesson_is_named(tmp_path, capsys):
     assert build.main(["nowhere", "--check", "--lessons", str(tmp_path)]) == 1
     assert "there is no lesson" in capsys.readouterr().err
