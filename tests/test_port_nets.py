@@ -71,7 +71,24 @@ def test_vgg_starts_by_handing_its_input_on():
     assert convs[2].weight[4:].abs().min() > 0  # the others are random
 
 
-@pytest.mark.parametrize("widths", [[], [8], [8, 8, 8]])
-def test_vgg_needs_pairs_of_layers(widths):
-    with pytest.raises(ValueError, match="widths"):
-        port.VGG(torch.randn(6, 3, 2, 2), widths)
+@pytest.mark.parametrize(
+    ("pools", "sides"),
+    [(None, [15, 15, 7]), ([0, 2], [15, 15, 7]), ([1], [31, 15, 15]), ([], [31] * 3)],
+)
+def test_vgg_pools_where_it_is_told(pools, sides):
+    net = port.VGG(torch.randn(6, 3, 2, 2), [4, 8, 8], pools=pools)
+    seen = []
+    for layer in net:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.register_forward_hook(lambda _layer, _args, out: seen.append(out.shape[2]))
+    net(torch.randn(2, 3, 32, 32))
+    assert seen == sides
+
+
+@pytest.mark.parametrize(
+    ("widths", "pools", "named"),
+    [([], None, "widths"), ([8, 8], [2], "pools"), ([8, 8], [-1], "pools")],
+)
+def test_vgg_refuses_what_it_has_no_layers_for(widths, pools, named):
+    with pytest.raises(ValueError, match=named):
+        port.VGG(torch.randn(6, 3, 2, 2), widths, pools=pools)

@@ -60,17 +60,19 @@ class LeNet(nn.Sequential):
 
 
 class VGG(nn.Sequential):
-    """A stack of 3×3 convolutions with batch norm, and a pool behind every other one.
+    """A stack of 3×3 convolutions with batch norm, and a pool behind some of them.
 
-    The pool comes before batch norm and activation, which then have a quarter of the numbers to
+    A pool comes before batch norm and activation, which then have a quarter of the numbers to
     work on. The first filters of a layer hand their input on, so that every layer sees pictures
     from the first step on. The last maps give their largest value each to one linear layer.
 
     Args:
         whitening: filters (F, 3, kh, kw) of a first convolution that is not learnt, as
             ``coursekit.nn.patch_whitening`` computes them; only its bias is.
-        widths: filters of the convolutions, an even number of them.
+        widths: filters of the convolutions.
         activation: makes the nonlinearity.
+        pools: numbers, from 0, of the convolutions that a pool stands behind; every other one,
+            from the first, if None. Later pools are more work for as many parameters.
         scale: factor on the logits, which begin too large behind batch norm.
 
     Source: Simonyan & Zisserman, "Very deep convolutional networks", 2014; Page, "How to train
@@ -83,10 +85,17 @@ class VGG(nn.Sequential):
         widths: Sequence[int],
         activation: Callable[[], nn.Module] = nn.ReLU,
         *,
+        pools: Sequence[int] | None = None,
         scale: float = 0.125,
     ) -> None:
-        if not widths or len(widths) % 2:
-            raise ValueError(f"widths must be an even number of layers, got {len(widths)}")
+        if not widths:
+            raise ValueError("widths must name at least one layer, got none")
+        if pools is None:
+            pools = range(0, len(widths), 2)
+        if not set(pools) <= set(range(len(widths))):
+            raise ValueError(
+                f"pools must be numbers of layers, 0 to {len(widths) - 1}, got {list(pools)}"
+            )
         first = nn.Conv2d(3, len(whitening), whitening.shape[2])
         first.weight = nn.Parameter(whitening.detach().clone(), requires_grad=False)
         layers: list[nn.Module] = [first, activation()]
@@ -94,7 +103,7 @@ class VGG(nn.Sequential):
         for i, features in enumerate(widths):
             conv = nn.Conv2d(before, features, 3, padding=1, bias=False)
             nn.init.dirac_(conv.weight[: min(before, features)].detach())
-            pool = [nn.MaxPool2d(2)] if i % 2 == 0 else []
+            pool = [nn.MaxPool2d(2)] if i in pools else []
             layers += [conv, *pool, nn.BatchNorm2d(features), activation()]
             before = features
         head = nn.Linear(before, 10, bias=False)
