@@ -1,12 +1,14 @@
 """What the benchmarks of PyTorch nets share: recipes of lessons 4 and 5, and the threads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import joblib
 import numpy as np
 import torch
+from _accuracy import measure
+from _common import write_result
 from torch import nn
 
 from coursekit import data, port
@@ -44,6 +46,20 @@ def all_pictures(source: str | None) -> data.Dataset:
     both = [(s.images, s.labels) for s in (ds.train, ds.val)]
     train = Split(*(np.concatenate(parts) for parts in zip(*both, strict=True)))
     return replace(ds, train=train, val=Split(ds.test.images[:2_000], ds.test.labels[:2_000]))
+
+
+def measure_and_write(
+    name: str,
+    description: str,
+    run: Callable[[data.Dataset, int, int], port.Trainer],
+    model: str,
+    **options: Any,
+) -> None:
+    """Measure a net as `_accuracy.measure` does, and write results/NAME.json with the device."""
+    result = measure(name, description, run, model, threads=THREADS, **options)
+    torch.set_num_threads(result["budget"]["threads"])  # what each run had, side by side or not
+    device = port.describe_device(port.pick_device("auto"))
+    write_result(name.format(epochs=result["budget"]["epochs"]), {"device": device, **result})
 
 
 def growing_pictures(sides: Sequence[int], epochs: int) -> Compose:

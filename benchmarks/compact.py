@@ -7,9 +7,7 @@ compact_200_epochs. On a CPU the course's kernels compute the convolutions.
 """
 
 import torch
-from _accuracy import measure
-from _common import write_result
-from _torch import THREADS, all_pictures, growing_pictures, train
+from _torch import all_pictures, growing_pictures, measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
@@ -38,11 +36,7 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
 def main() -> None:
     """Measure the compact net."""
     name, model = "compact_{epochs}_epochs", "compact residual net of 64 channels"
-    result = measure(
-        name, str(__doc__), run, model, epochs=EPOCHS, threads=THREADS, load=all_pictures
-    )
-    device = port.describe_device(port.pick_device("auto"))
-    write_result(name.format(epochs=result["budget"]["epochs"]), {"device": device, **result})
+    measure_and_write(name, str(__doc__), run, model, epochs=EPOCHS, load=all_pictures)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,27 @@
 """How good is the best net of at most 299,018 parameters after ten epochs?
 
-The recipe of lesson 5's part 6, trained on the validation pictures as well, one view of each test
-picture: ``python benchmarks/compact_best.py --data FOLDER --jobs 2`` writes
-results/compact_best_10_epochs.json and a picture of its curves. On a CPU the course's kernels
-compute the convolutions.
+The recipe of lesson 5's part 6 for a deeper net whose pools come later, trained on the validation
+pictures as well, one view of each test picture: ``python benchmarks/compact_best.py --data FOLDER
+--jobs 2`` writes results/compact_best_10_epochs.json and a picture of its curves. On a CPU the
+course's kernels compute the convolutions.
 """
 
 import torch
-from _accuracy import measure
-from _common import write_result
-from _torch import THREADS, all_pictures, growing_pictures, train
+from _torch import all_pictures, growing_pictures, measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
 from coursekit import nn as our_nn
 
-WIDTHS, EPOCHS = [48, 48, 88, 88, 88, 88], 10
+WIDTHS, POOLS, EPOCHS = [48, 48, 64, 64, 64, 80, 80, 80], [1, 4, 7], 10
 SIDES = 24, 24, 24, 28, 28, 28, 32, 32, 32, 32  # pixels, for a tenth of the epochs each
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
-    """Train lesson 5's best net with one seed."""
+    """Train the net with one seed."""
     filters = our_nn.patch_whitening(ds.normalize(ds.train.images[:5_000]), 2)
     torch.manual_seed(seed)
-    net = port.VGG(torch.from_numpy(filters), WIDTHS, nn.SiLU)
+    net = port.VGG(torch.from_numpy(filters), WIDTHS, nn.SiLU, pools=POOLS)
     learnt = [p for p in net.parameters() if p.requires_grad]
     return train(
         net,
@@ -39,14 +37,11 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
 
 
 def main() -> None:
-    """Measure lesson 5's best net."""
-    model = "patch whitening, VGG " + "-".join(map(str, WIDTHS)) + ", batch norm, SiLU"
+    """Measure the net."""
+    widths = "-".join(f"{width}{'M' * (i in POOLS)}" for i, width in enumerate(WIDTHS))
+    model = f"patch whitening, VGG {widths} (M: max pool), batch norm, SiLU"
     name = "compact_best_{epochs}_epochs"
-    result = measure(
-        name, str(__doc__), run, model, epochs=EPOCHS, threads=THREADS, load=all_pictures
-    )
-    device = port.describe_device(port.pick_device("auto"))
-    write_result(name.format(epochs=result["budget"]["epochs"]), {"device": device, **result})
+    measure_and_write(name, str(__doc__), run, model, epochs=EPOCHS, load=all_pictures)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ results/resnet18.json and a picture of its curves, where there is a GPU. Two cor
 """
 
 import torch
-from _accuracy import measure
-from _common import write_result
-from _torch import THREADS, train
+from _torch import measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
@@ -38,9 +36,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("left out: this takes a GPU")
         return
-    result = measure("resnet18", str(__doc__), run, "ResNet18", epochs=EPOCHS, threads=THREADS)
-    device = port.describe_device(port.pick_device("auto"))
-    write_result("resnet18", {"device": device, **result})
+    measure_and_write("resnet18", str(__doc__), run, "ResNet18", epochs=EPOCHS)
 
 
 if __name__ == "__main__":

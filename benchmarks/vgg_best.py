@@ -6,9 +6,7 @@ on a CPU the course's kernels compute its convolutions.
 """
 
 import torch
-from _accuracy import measure
-from _common import write_result
-from _torch import THREADS, train
+from _torch import measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
@@ -42,9 +40,7 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
 def main() -> None:
     """Measure lesson 4's net."""
     model = "patch whitening, VGG " + "-".join(map(str, WIDTHS)) + ", batch norm"
-    result = measure("vgg_best", str(__doc__), run, model, epochs=EPOCHS, threads=THREADS)
-    device = port.describe_device(port.pick_device("auto"))
-    write_result("vgg_best", {"device": device, **result})
+    measure_and_write("vgg_best", str(__doc__), run, model, epochs=EPOCHS)
 
 
 if __name__ == "__main__":

@@ -293,13 +293,8 @@ check("prepare", prepare)
 #
 # </details>
 
-# %% tags=["nbval-ignore-output", "needs:prepare"]
-lender = lenders["ResNet"]
-shown = source.val.images[:1_000]
-truth = source.val.labels[:1_000]
-nothing, one = [0.0] * 3, [1.0] * 3
 
-
+# %%
 def accuracy(net, x, labels, size=500):
     """Share of prepared pictures that net gets right; its mode is left as it was."""
     mode = net.training
@@ -309,6 +304,12 @@ def accuracy(net, x, labels, size=500):
     net.train(mode)
     return float((found == labels).mean())
 
+
+# %% tags=["nbval-ignore-output", "needs:prepare"]
+lender = lenders["ResNet"]
+shown = source.val.images[:1_000]
+truth = source.val.labels[:1_000]
+nothing, one = [0.0] * 3, [1.0] * 3
 
 prepared = pd.Series(
     {
