@@ -13,8 +13,8 @@ from torch import nn
 from coursekit import data, port
 from coursekit import nn as our_nn
 
-WIDTHS, POOLS, EPOCHS = [48, 48, 64, 64, 64, 80, 80, 80], [1, 4, 7], 10
-SIDES = 24, 24, 24, 28, 28, 28, 32, 32, 32, 32  # pixels, for a tenth of the epochs each
+WIDTHS, POOLS, EPOCHS = [48, 48, 72, 72, 72, 72, 72, 72], [1, 4, 7], 10
+SIDES = 20, 20, 24, 28, 32, 32, 32, 32, 32, 32  # pixels, for a tenth of the epochs each
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
