@@ -1,4 +1,4 @@
-"""What the benchmarks of PyTorch nets share: recipes of lessons 4 and 5, and the threads."""
+"""What the benchmarks of PyTorch nets share: recipes of lessons 4 and 5, threads, the measuring."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

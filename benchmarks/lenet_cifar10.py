@@ -5,9 +5,7 @@ The recipe of lesson 4: batch norm, one cycle of AdamW, flips and crops, a littl
 """
 
 import torch
-from _accuracy import measure
-from _common import write_result
-from _torch import THREADS, train
+from _torch import measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
@@ -35,8 +33,7 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
 def main() -> None:
     """Measure LeNet on CIFAR-10."""
     model = "LeNet, ReLU, batch norm"
-    result = measure("lenet_cifar10", str(__doc__), run, model, epochs=EPOCHS, threads=THREADS)
-    write_result("lenet_cifar10", result)
+    measure_and_write("lenet_cifar10", str(__doc__), run, model, epochs=EPOCHS)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ results/lenet_mnist.json.
 """
 
 import torch
-from _accuracy import measure
-from _common import write_result
-from _torch import THREADS, train
+from _torch import measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
@@ -36,10 +34,7 @@ def main() -> None:
     """Measure LeNet on MNIST."""
     model = "LeNet, ReLU, batch norm"
     load = data.load_mnist
-    result = measure(
-        "lenet_mnist", str(__doc__), run, model, epochs=EPOCHS, threads=THREADS, load=load
-    )
-    write_result("lenet_mnist", result)
+    measure_and_write("lenet_mnist", str(__doc__), run, model, epochs=EPOCHS, load=load)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,11 @@ def _check_needs(lesson: NotebookNode, file: str) -> None:
         if cell.cell_type != "code":
             continue
         needs = set(tags_of(cell, "needs"))
-        assigned, used = _globals(symtable.symtable(cell.source, cell.id, "exec"))
+        try:
+            table = symtable.symtable(cell.source, cell.id, "exec")
+        except SyntaxError as error:
+            raise LessonError(f"{file}: cell {cell.id!r}: is not plain Python: {error}") from None
+        assigned, used = _globals(table)
         for name in sorted(used - assigned):
             if missing := made.get(name, set()) - needs:
                 raise LessonError(

@@ -243,6 +243,12 @@ def test_a_cell_must_not_use_what_a_skipped_one_makes(tmp_path, later):
     sources.read_lesson(lesson(tmp_path, EXERCISE + "# %%\nseen = 0\n" + USES + later))
 
 
+@pytest.mark.parametrize("code", ["print(", "# %timeit print(1)"])  # a magic, as jupytext has it
+def test_a_cell_that_is_not_python_is_named(tmp_path, code):
+    with pytest.raises(sources.LessonError, match="is not plain Python"):
+        sources.read_lesson(lesson(tmp_path, EXERCISE + f"# %%\n{code}\n"))
+
+
 def test_missing_lesson_is_named(tmp_path, capsys):
     assert build.main(["nowhere", "--check", "--lessons", str(tmp_path)]) == 1
     assert "there is no lesson" in capsys.readouterr().err
