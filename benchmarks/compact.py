@@ -7,7 +7,7 @@ compact_200_epochs. On a CPU the course's kernels compute the convolutions.
 """
 
 import torch
-from _torch import all_pictures, growing_pictures, measure_and_write, train
+from _torch import all_pictures, flips_and_crops, measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
@@ -27,7 +27,7 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
         torch.optim.SGD(net.parameters(), 0.2, momentum=0.9, nesterov=True, weight_decay=5e-4),
         criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
         batch_size=128,
-        augment=growing_pictures(SIDES, epochs),
+        augment=flips_and_crops(epochs, SIDES),
         precision="bfloat16" if torch.cuda.is_available() else "float32",
         seed=seed,
     )

@@ -1,20 +1,20 @@
-"""How good is the best net of at most 299,018 parameters after ten epochs?
+"""How good is the best net of at most 299,018 parameters, after ten epochs and after more?
 
-The recipe of lesson 5's part 6 for a deeper net whose pools come later, trained on the validation
-pictures as well, one view of each test picture: ``python benchmarks/compact_best.py --data FOLDER
---jobs 2`` writes results/compact_best_10_epochs.json and a picture of its curves. On a CPU the
-course's kernels compute the convolutions.
+The recipe of lesson 5's part 6 for a deeper net whose pools come later, on pictures of full size,
+trained on the validation pictures as well, one view of each test picture:
+``python benchmarks/compact_best.py --data FOLDER --jobs 2`` writes
+results/compact_best_10_epochs.json and a picture of its curves, with ``--epochs 35`` others. On a
+CPU the course's kernels compute the convolutions.
 """
 
 import torch
-from _torch import all_pictures, growing_pictures, measure_and_write, train
+from _torch import all_pictures, flips_and_crops, measure_and_write, train
 from torch import nn
 
 from coursekit import data, port
 from coursekit import nn as our_nn
 
-WIDTHS, POOLS, EPOCHS = [48, 48, 72, 72, 72, 72, 72, 72], [1, 4, 7], 10
-SIDES = 20, 20, 24, 28, 32, 32, 32, 32, 32, 32  # pixels, for a tenth of the epochs each
+WIDTHS, POOLS, EPOCHS = [64, 64, 64, 64, 72, 64, 72, 72], [1, 4, 7], 10
 
 
 def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
@@ -29,8 +29,8 @@ def run(ds: data.Dataset, seed: int, epochs: int) -> port.Trainer:
         epochs,
         torch.optim.SGD(learnt, 0.5, momentum=0.9, nesterov=True, weight_decay=5e-4),
         criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
-        batch_size=256,
-        augment=growing_pictures(SIDES, epochs),
+        batch_size=250,
+        augment=flips_and_crops(epochs),
         precision="bfloat16" if torch.cuda.is_available() else "float32",
         seed=seed,
     )

@@ -14,7 +14,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize(
     "name",
-    ["fc_best", "fc_norm_best", "cnn_best", "compact_10_epochs", "compact_best_10_epochs"],
+    [
+        "fc_best",
+        "fc_norm_best",
+        "cnn_best",
+        "compact_10_epochs",
+        "compact_best_10_epochs",
+        "resnet18",
+    ],
 )
 def test_the_accuracy_is_that_of_the_benchmark(name):
     result = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
