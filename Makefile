@@ -11,6 +11,9 @@ TEST_EXTRAS = torch,lab,test
 LESSON = notebooks/01_fc_nets.ipynb
 LAB_FLAGS =
 TEST_FLAGS =
+# A worker a core, each with one thread. In the order of the files, so that notebooks, which are as
+# long as one another, come last and no worker waits for the other.
+WORKERS = -n auto --maxprocesses 4 --no-loadscope-reorder
 
 SOURCES = pyproject.toml constraints.txt setup.py \
           $(wildcard coursekit/kernels/*.pyx coursekit/kernels/*.pxi coursekit/kernels/*.h)
@@ -31,7 +34,7 @@ lab: $(VENV)/.lab
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(LESSON) $(LAB_FLAGS)
 
 test: $(VENV)/.test
-	$(PY) -m pytest --nbval $(TEST_FLAGS)
+	$(PY) -m pytest --nbval $(WORKERS) $(TEST_FLAGS)
 
 notebooks: $(VENV)/.test
 	$(PY) lessons/build.py
