@@ -1310,8 +1310,8 @@ expect(
 # The third acts on what the table above says. Part 6's net, trained like that, reaches 89.8 ± 0.2 %. Its parameters are
 # spent, but not its work: let each pool stand a layer or more further back (`pools=` of `port.VGG`), and every weight is
 # used on more positions. Eight layers, 64-64-64-64-72-64-72-72 with pools behind the second, the fifth and the last, are
-# 297,592 parameters and 81 million multiplications a picture instead of 31. They reach 90.7 ± 0.2 %, and in 35
-# epochs, which take an H100 55 seconds (three seeds side by side), 92.4 ± 0.1 %.
+# 297,592 parameters and 81 million multiplications a picture instead of 31. On an H100 they reach 90.7 ± 0.2 % (five
+# seeds), and in 35 epochs, 55 seconds for three seeds side by side, 92.4 ± 0.1 %.
 #
 # ResNet18 has 38 times the parameters and seven times the work of that. In 64 epochs on an H100, under four minutes for
 # three seeds side by side, it reaches 95.6 ± 0.1 %. The 200 epochs were not run.
