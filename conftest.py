@@ -21,10 +21,10 @@ from coursekit.grading.environment import notebook_environment  # noqa: E402
 # Installed, coursekit brings the plugin under this very name, and pytest loads it once.
 pytest_plugins = ["coursekit.grading.plugin"]
 
-# Lesson 4 is about PyTorch: where that is missing there is nothing to run.
+# Lessons 4 to 6 are about PyTorch: where that is missing there is nothing to run.
 collect_ignore_glob = [
     pattern
-    for pattern in ("notebooks/04_*", "exercises/04_*")
+    for pattern in ("notebooks/0[456]_*", "exercises/0[456]_*")
     if not all(map(importlib.util.find_spec, ("torch", "torchvision")))
 ]
 
