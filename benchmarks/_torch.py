@@ -64,7 +64,7 @@ def measure_and_write(
 
 
 def flips_and_crops(epochs: int, sides: Sequence[int] = (32,)) -> Compose:
-    """Every picture another one, of each of the sides for an equal part of the epochs.
+    """Flips, crops, and pictures of each of the sides for an equal part of the epochs.
 
     Crops reach further in a long run, which sees every picture often.
     """
