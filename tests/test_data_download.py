@@ -294,6 +294,16 @@ def test_a_folder_without_write_permission_is_named(server, tmp_path, monkeypatc
         download.fetch(server.remote("good"), tmp_path)
 
 
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_a_file_in_place_of_the_folder_is_named(server, tmp_path, below):
+    place = tmp_path / "file"
+    place.write_bytes(b"mine")
+    with pytest.raises(DataError, match="found a file on the way to this folder") as caught:
+        download.fetch(server.remote("good"), place / below)
+    assert str(place) in str(caught.value) and "COURSEKIT_CACHE" in str(caught.value)
+    assert place.read_bytes() == b"mine" and server.log == []
+
+
 def test_the_bar_counts_what_was_there_and_can_be_switched_off(
     server, tmp_path, monkeypatch, capfd
 ):

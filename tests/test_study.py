@@ -1,9 +1,11 @@
 """Studies: unfair ones are refused, interrupted ones go on, every way to run gives one table."""
 
+import errno
 import inspect
 import json
 import linecache
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -47,6 +49,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_STUDIES", str(tmp_path / "studies"))
     monkeypatch.delenv("COURSEKIT_RECOMPUTE", raising=False)
     monkeypatch.setattr(store, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(store, "_unwritten", {})
     return tmp_path / "studies"
 
 
@@ -520,19 +523,140 @@ def test_a_damaged_file_is_not_used_and_is_replaced(data, folder, damage):
     assert study(quick, data, **options).source == "4 of 4 runs from your d.json"
 
 
+# ---------------------------------------------------------------- where nothing can be written
+
+FEW = {"base": BASE, "factors": {"lr": [1, 2]}, "n_jobs": 1, "name": "w"}
+
+
+def disk_full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def quota_used_up(*args, **kwargs):
+    raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
+def read_only(*args, **kwargs):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def broken(*args, **kwargs):
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def a_file(folder, monkeypatch):
+    folder.write_text("a file", encoding="utf-8")
+
+
+def below_a_file(folder, monkeypatch):
+    folder.write_text("a file", encoding="utf-8")
+    monkeypatch.setenv("COURSEKIT_STUDIES", str(folder / "below"))
+
+
+def a_folder_of_that_name(folder, monkeypatch):
+    (folder / "w.json").mkdir(parents=True)
+
+
+def when(method, error):
+    """Make a way to break every call of one method or function that writing needs."""
+
+    def break_it(folder, monkeypatch):
+        monkeypatch.setattr(*method, error)
+
+    return break_it
+
+
+WAYS = {
+    "folder": (when((os, "mkdir"), read_only), "cannot be written to .Read-only"),
+    "open": (when((Path, "write_bytes"), disk_full), "the disk is full: found .* MB free; needed"),
+    "replace": (when((os, "replace"), disk_full), "the disk is full"),
+    "quota": (when((os, "replace"), quota_used_up), "your quota on this disk is used up"),
+    "disk": (when((os, "replace"), broken), "Input/output error"),
+    "file": (a_file, "found a file on the way to this folder"),
+    "below a file": (below_a_file, "found a file on the way to this folder"),
+    "folder of that name": (a_folder_of_that_name, "cannot be written to .*w.json"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_cannot_be_written_stays_in_memory(data, folder, monkeypatch, way):
+    break_it, said = WAYS[way]
+    break_it(folder, monkeypatch)
+    with pytest.warns(UserWarning) as caught:
+        first = study(quick, data, **FEW, seeds=2)
+        again = study(quick, data, **FEW, seeds=2)
+        more = study(quick, data, **FEW, seeds=3)
+    (told,) = [str(w.message) for w in caught if "are kept in memory" in str(w.message)]
+    assert re.search(said, told) and "COURSEKIT_STUDIES" in told and "'w'" in told
+    assert {w.filename for w in caught} == {__file__}
+    assert first.source == "computed"
+    assert again.source == "4 of 4 runs from memory (w.json could not be written)"
+    assert more.source == "4 of 6 runs from memory (w.json could not be written)"
+    same(first, again)
+    assert list(more.frame()["seed"]) == [0, 1, 2] * 2
+    assert not folder.is_dir() or [p.name for p in folder.iterdir() if p.is_file()] == []
+
+
 def test_a_failed_write_leaves_the_old_file(data, folder, monkeypatch):
-    options = {"base": BASE, "factors": {"lr": [1, 2]}, "n_jobs": 1, "name": "w"}
-    study(quick, data, **options, seeds=1)
+    study(quick, data, **FEW, seeds=1)
     before = (folder / "w.json").read_bytes()
-
-    def disk_full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(store.os, "replace", disk_full)
-    with pytest.raises(OSError, match="No space left"):
-        study(quick, data, **options, seeds=2)
+    monkeypatch.setattr(os, "replace", disk_full)
+    with pytest.warns(UserWarning, match="the disk is full"):
+        study(quick, data, **FEW, seeds=2)
     assert (folder / "w.json").read_bytes() == before
     assert [p.name for p in folder.iterdir()] == ["w.json"]
+    again = study(quick, data, **FEW, seeds=2)
+    assert again.source == "4 of 4 runs from memory (w.json could not be written)"
+
+
+def test_a_disk_that_fills_midway_costs_no_run(data, folder, monkeypatch):
+    """Two runs are on disk, the third cannot be written, the fourth breaks: three are kept."""
+    replace_file, written = os.replace, []
+
+    def fills_up(*paths):
+        if len(written) == 2:
+            disk_full()
+        written.append(paths)
+        replace_file(*paths)
+
+    def breaks(settings, data, seed):
+        if settings["stop"] and (settings["lr"], seed) == (2, 1):
+            raise ZeroDivisionError
+        return {"a": settings["lr"]}
+
+    monkeypatch.setattr(os, "replace", fills_up)
+    options = {**FEW, "base": {**BASE, "stop": True}}
+    with pytest.warns(UserWarning, match="the disk is full"), pytest.raises(ZeroDivisionError):
+        study(breaks, data, **options, seeds=2)
+    kept = study(breaks, data, **{**options, "seeds": [0]})
+    assert kept.source.startswith("2 of 2 runs from")
+    (rows,) = store._unwritten.values()
+    assert sorted(rows) == [("lr=1", 0), ("lr=1", 1), ("lr=2", 0)]
+    assert [p.name for p in folder.iterdir()] == ["w.json"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_it_is_written_once_it_can_be(data, folder, monkeypatch, tmp_path, elsewhere):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", disk_full)
+        with pytest.warns(UserWarning, match="kept in memory"):
+            first = study(quick, data, **FEW, seeds=2)
+    if elsewhere:
+        folder = tmp_path / "elsewhere"
+        monkeypatch.setenv("COURSEKIT_STUDIES", str(folder))
+    same(first, study(quick, data, **FEW, seeds=2))
+    assert study(quick, data, **FEW, seeds=2).source == "4 of 4 runs from your w.json"
+    assert [p.name for p in folder.iterdir()] == ["w.json"]
+
+
+def test_another_study_of_the_name_does_not_get_what_is_in_memory(data, monkeypatch):
+    monkeypatch.setattr(os, "replace", disk_full)
+    with pytest.warns(UserWarning) as caught:
+        study(quick, data, **FEW, seeds=1)
+        other = study(quick, data, **{**FEW, "base": {**BASE, "hidden": 9}}, seeds=1)
+    assert other.source == "computed" and len(caught) == 2
+    assert study(quick, data, **FEW, seeds=1, recompute=True).source == "computed"
+    assert study(quick, data, **FEW, seeds=1).source.startswith("2 of 2 runs from memory")
 
 
 def test_equal_content_is_equal_bytes(data, folder, monkeypatch):

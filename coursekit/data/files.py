@@ -1,4 +1,4 @@
-"""Files on disk: the error they raise, the cache folder, checksums, a pickle reader, unpacking."""
+"""Files on disk: their errors, the cache folder, checksums, writing whole, pickles, unpacking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
-DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)  # Windows has none
+DISK_FULL = (errno.ENOSPC, QUOTA)
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.EEXIST, errno.ENOTDIR)  # from mkdir: a file has the folder's name
 
 
 class DataError(ValueError):
@@ -53,24 +56,58 @@ def check_md5(path: Path, expected: str, *, repair: str) -> None:
 
 
 @contextmanager
-def explain_os_errors(folder: Path, needed_bytes: int) -> Iterator[None]:
-    """Turn a full disk or a folder without write permission into a `DataError`."""
+def explain_os_errors(
+    folder: Path, needed_bytes: int, variable: str = "COURSEKIT_CACHE"
+) -> Iterator[None]:
+    """Turn a full disk, or a folder that cannot be made or written to, into a `DataError`."""
     try:
         yield
     except OSError as err:
-        if err.errno in DISK_FULL:
-            free = _free_bytes(folder)
-            raise DataError(
-                f"{folder}: the disk is full: found {free / 1e6:,.0f} MB free; needed about "
-                f"{needed_bytes / 1e6:,.0f} MB. Free some space, or set COURSEKIT_CACHE to a "
-                "folder on another disk; nothing half written was left."
-            ) from err
-        if isinstance(err, PermissionError) or err.errno == errno.EROFS:
-            raise DataError(
-                f"{folder}: found a folder that cannot be written to ({err.strerror or err}); "
-                "needed a writable one. Set COURSEKIT_CACHE to a folder of yours."
-            ) from err
-        raise
+        if err.errno not in (*DISK_FULL, *_READ_ONLY, *_NO_FOLDER):
+            raise
+        raise DataError(why_not_written(folder, err, needed_bytes, variable)) from err
+
+
+def why_not_written(folder: Path, err: OSError, needed_bytes: int, variable: str) -> str:
+    """Say why nothing could be written to `folder`, and that `variable` names another one."""
+    needed = f"needed about {_amount(needed_bytes)}"
+    if err.errno == errno.ENOSPC:
+        why = f"the disk is full: found {_amount(_free_bytes(folder))} free; {needed}"
+    elif err.errno == QUOTA:
+        why = f"your quota on this disk is used up; {needed}"
+    else:
+        if err.errno in _NO_FOLDER:
+            why = f"found a file on the way to this folder ({err.filename}); needed a folder"
+        elif err.errno in _READ_ONLY:
+            why = (
+                f"found a folder that cannot be written to ({err.strerror}); needed a writable one"
+            )
+        else:
+            why = f"cannot be written to ({err})"
+        return f"{folder}: {why}. Set {variable} to a folder of yours."
+    return (
+        f"{folder}: {why}. Free some space, or set {variable} to a folder on another disk; "
+        "nothing half written was left."
+    )
+
+
+def _amount(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a scratch path beside `path`; what is written there takes its place whole or not at all.
+
+    The folder is made if it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")  # two processes, two names
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _free_bytes(folder: Path) -> int:

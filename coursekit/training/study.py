@@ -146,11 +146,13 @@ def study(
     Runs go over all cores, or over a cluster inside
     ``with joblib.parallel_config(backend="dask")`` (or "ray"), each on one thread. Every finished
     run is saved, so an interrupted study goes on where it was: ``<name>.json`` in the folder
-    ``COURSEKIT_STUDIES``, else in the user's cache. Results that come with the package are used
-    where they fit. They fit if a hash says so, of ``base``, the arms, the data, and the code of
-    ``run`` with all functions, classes and constants of its own module or notebook that it uses;
-    comments, docstrings and layout do not count. The hash does not see other modules: after a
-    change in coursekit or another package ask for ``recompute``.
+    ``COURSEKIT_STUDIES``, else in the user's cache. Where it cannot be written, a warning says why,
+    and the runs stay in memory: the same study finds them again in this process, and writes them
+    once it can. Results that come with the package are used where they fit. They fit if a hash
+    says so, of ``base``, the arms, the data, and the code of ``run`` with all functions, classes
+    and constants of its own module or notebook that it uses; comments, docstrings and layout do
+    not count. The hash does not see other modules: after a change in coursekit or another package
+    ask for ``recompute``.
 
     Args:
         run: ``run(settings, data, seed)`` trains and returns numbers by name. It may run in

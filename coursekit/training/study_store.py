@@ -1,4 +1,7 @@
-"""Where a study's results are kept: one readable json file, written anew after every run."""
+"""Where a study's results are kept: one readable json file, written anew after every run.
+
+Where the file cannot be written, the results stay in memory for as long as the process lives.
+"""
 
 import json
 import math
@@ -7,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from coursekit.data.files import cache_dir
+from coursekit.data.files import cache_dir, why_not_written, written_whole
 from coursekit.training.study_guard import StudyError
 
 SCHEMA = 1
@@ -15,6 +18,9 @@ SHIPPED = Path(__file__).parent / "studies"  # results that come with the packag
 
 RunKey = tuple[str, int]  # arm, seed
 Row = dict[str, Any]
+
+_unwritten: dict[tuple[str, str], dict[RunKey, Row]] = {}
+"""By name and hash, the runs of each study whose file could not be written."""
 
 
 def folder() -> Path:
@@ -41,13 +47,24 @@ class Store:
         self.header = {"schema": SCHEMA, "name": name, **header}
         self.path = None if name is None else folder() / f"{name}.json"
         self.rows: dict[RunKey, Row] = {}
-        self.origin: dict[RunKey, str] = {}  # for each run that was read: the file it is from
+        self.origin: dict[RunKey, str] = {}  # for each run that was read: where it is from
         if self.path is None or recompute:
             return
-        for path, said in ((SHIPPED / self.path.name, "the package's"), (self.path, "your")):
-            for row in self._read(path):
-                self.rows[row["arm"], row["seed"]] = row
-                self.origin[row["arm"], row["seed"]] = f"{said} {path.name}"
+        file = self.path.name
+        self._take(self._read(SHIPPED / file), f"the package's {file}")
+        self._take(self._read(self.path), f"your {file}")
+        if kept := _unwritten.get(self._key):
+            self._take(list(kept.values()), f"memory ({file} could not be written)")
+            self._write()  # there may be room by now
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.header["name"], self.header["hash"]
+
+    def _take(self, rows: list[Row], origin: str) -> None:
+        for row in rows:
+            self.rows[row["arm"], row["seed"]] = row
+            self.origin[row["arm"], row["seed"]] = origin
 
     def _read(self, path: Path) -> list[Row]:
         """Runs of a file; none if it does not exist, is of another study, or is damaged."""
@@ -56,11 +73,14 @@ class Store:
             if (content["schema"], content["hash"]) != (SCHEMA, self.header["hash"]):
                 return []
             return [_unpacked(row) for row in content["runs"]]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            found = "a file of results that cannot be read"
+            if not isinstance(error, OSError):
+                found = "a damaged file of results"
             warnings.warn(
-                f"{path}: found a damaged file of results ({error!r}); it is not used, "
+                f"{path}: found {found} ({error!r}); it is not used, "
                 "and its runs are computed again",
                 stacklevel=4,
             )
@@ -70,17 +90,26 @@ class Store:
         """Keep a finished run, on disk too: a study that is killed loses only runs under way."""
         self.rows[row["arm"], row["seed"]] = row
         if self.path is not None:
-            self._write(self.path)
+            self._write()
 
-    def _write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")  # two processes, two names
+    def _write(self) -> None:
+        """Write the file, or keep the runs in memory and say so once for each study."""
+        assert self.path is not None
+        content = self.text().encode()
         try:
-            temporary.write_text(self.text(), encoding="utf-8", newline="\n")
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+            with written_whole(self.path) as part:
+                part.write_bytes(content)
+        except OSError as error:
+            if self._key not in _unwritten:
+                why = why_not_written(self.path.parent, error, len(content), "COURSEKIT_STUDIES")
+                warnings.warn(
+                    f"{why} Until this process ends, the results of {self.header['name']!r} "
+                    "are kept in memory.",
+                    stacklevel=4,
+                )
+            _unwritten[self._key] = self.rows
+        else:
+            _unwritten.pop(self._key, None)
 
     def text(self) -> str:
         """The file's content: equal bytes for equal content, one line a run."""
