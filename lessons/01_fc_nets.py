@@ -40,12 +40,43 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from coursekit import checks, data, nn, optim, plots, training
+from coursekit import checks, data, lesson, nn, optim, plots, training
 from coursekit import functional as F
 from coursekit.checks import check, expect
 
-FULL = data.budget() == "full"
 started = time.perf_counter()
+
+# %% tags=["nbval-ignore-output"]
+ds = data.load()
+plan = lesson.Plan(
+    ds,
+    minutes=(18, 3, 9, 3),
+    neighbours=(10_000, 2_000, 9_000, 2_000),
+    linear_epochs=(8, 4, 8, 4),
+    small=(10_000, 2_000, 8_000, 2_000),
+    seeds=(3, 2, 3, 2),
+    hidden=(256, 64, 256, 64),
+    gain_width=(100, 50, 100, 50),
+    race_epochs=(5, 4, 5, 4),
+    pca_pictures=(10_000, 2_000, 9_000, 2_000),
+    directions=(512, 128, 512, 128),
+    rate_factor=(2, 4, 2, 4),
+    rates=(11, 6, 11, 6),
+    rate_epochs=(2, 1, 2, 1),
+    rates_to_fourfold=(2, 1, 2, 1),
+    schedule_epochs=(8, 5, 8, 5),
+    scarce=(2_000, 500, 2_000, 500),
+    scarce_epochs=(40, 30, 40, 30),
+    decays=(7, 4, 7, 4),
+    augment_epochs=(12, 8, 12, 8),
+    search_hidden=([64, 128, 256, 512], [32, 64], [64, 128, 256, 512], [32, 64]),
+    search_epochs=(6, 2, 6, 2),
+    search_tries=(16, 5, 16, 5),
+    best_widths=([2048, 1024, 10], [256, 128, 10], [2048, 1024, 10], [256, 128, 10]),
+    best_epochs=(30, 6, 30, 6),
+    asked=(0.64, 0.35, 0.55, 0.35),
+)
+print(plan)
 
 # %% [markdown]
 # ## 1. Look at the data
@@ -59,7 +90,6 @@ started = time.perf_counter()
 # are used once.
 
 # %% tags=["nbval-ignore-output"]
-ds = data.load()
 print(ds)
 print("mean and standard deviation by channel:", ds.mean.round(3), ds.std.round(3))
 
@@ -114,7 +144,7 @@ plots.show(
 # %% tags=["nbval-ignore-output"]
 from sklearn.neighbors import KNeighborsClassifier
 
-few = 10_000 if FULL else 2_000
+few = plan.neighbours
 pixels = ds.train.images[:few].reshape(few, -1).astype(np.float32)
 queries = ds.val.images[:500].reshape(500, -1).astype(np.float32)
 neighbours = KNeighborsClassifier(1, algorithm="brute").fit(pixels, ds.train.labels[:few])
@@ -321,7 +351,7 @@ def linear_accuracy(w, b, split):
 
 
 # %% tags=["nbval-ignore-output"]
-w, b, losses = train_linear(epochs=8 if FULL else 4, lr=2e-3)
+w, b, losses = train_linear(epochs=plan.linear_epochs, lr=2e-3)
 linear_val = linear_accuracy(w, b, ds.val)
 print(f"first loss {losses[0]:.3f}, mean of the last fifty {np.mean(losses[-50:]):.3f}")
 print(f"validation accuracy {linear_val:.3f}")
@@ -860,9 +890,9 @@ expect("2 × Kaiming: size at layer 6 over layer 1", ratio["2 × Kaiming"], low=
 # $\operatorname{sd}(w) = g / \sqrt D$; Kaiming is $g = \sqrt 2$.
 
 # %%
-small = data.load(train_size=10_000 if FULL else 2_000)
-seeds = range(3) if FULL else range(2)
-hidden = 256 if FULL else 64
+small = data.load(train_size=plan.small)
+seeds = range(plan.seeds)
+hidden = plan.hidden
 
 
 def train(net, ds, epochs, optimizer, *, batch_size=128, seed=0, **options):
@@ -887,7 +917,7 @@ def train(net, ds, epochs, optimizer, *, batch_size=128, seed=0, **options):
 
 def accuracy_with_gain(gain, seed):
     """Validation accuracy after two epochs from an initial scale; chance if it explodes."""
-    width = 100 if FULL else 50
+    width = plan.gain_width
     net = nn.mlp([3072, width, width, width, width, 10], init=gaussian(gain), seed=seed)
     trainer = train(net, small, 2, optim.SGD(net.parameters(), lr=0.01, momentum=0.9), seed=seed)
     return trainer.history.epochs[-1]["val_accuracy"] if trainer else 0.1
@@ -1088,7 +1118,7 @@ RACES = {
     "RMSProp": (optim.RMSprop, {}, [1e-4, 3e-4, 1e-3]),
     "Adam": (optim.Adam, {}, [1e-4, 3e-4, 1e-3]),
 }
-epochs = 5 if FULL else 4
+epochs = plan.race_epochs
 best_runs, race_accuracy = {}, {}
 for name, (rule, options, rates) in RACES.items():
     runs = {}
@@ -1134,7 +1164,7 @@ expect("lead of the better of momentum and Adam over plain SGD", lead, 0, 0.15)
 # %%
 from sklearn.decomposition import PCA
 
-count, directions = (10_000, 512) if FULL else (2_000, 128)
+count, directions = plan.pca_pictures, plan.directions
 flat = ds.normalize(ds.train.images[:count]).reshape(count, -1)
 pca = PCA(directions, whiten=True, random_state=0).fit(flat)
 fig = plots.weight_images(pca.components_[:16], ds.train.images.shape[1:], columns=8)
@@ -1278,12 +1308,12 @@ print("stopped with a reason:", "learning rate" in str(exploded))
 # </details>
 
 # %%
-FACTOR = 2 if FULL else 4
-rates = 1e-3 * FACTOR ** np.arange(11 if FULL else 6)
+FACTOR = plan.rate_factor
+rates = 1e-3 * FACTOR ** np.arange(plan.rates)
 sizes = [16, 64, 256]
 
 
-def accuracy_at(lr, batch_size, seed, epochs=2 if FULL else 1):
+def accuracy_at(lr, batch_size, seed, epochs=plan.rate_epochs):
     """Validation accuracy of plain SGD; chance if it explodes."""
     net = nn.mlp([3072, hidden, 10], seed=seed)
     optimizer = optim.SGD(net.parameters(), lr=lr)
@@ -1311,7 +1341,7 @@ plots.show(
 
 # %%
 mean = {size: values.mean(axis=1) for size, values in by_rate.items()}
-shift = 2 if FULL else 1  # so many places further the rate is four times as large
+shift = plan.rates_to_fourfold  # so many places further the rate is four times as large
 expect("batch 16 minus batch 64 at the same small rate", mean[16][0] - mean[64][0], low=0.01)
 apart = abs(mean[16][0] - mean[64][shift])
 expect("the same with four times the rate for batch 64, either way", apart, high=0.05)
@@ -1358,7 +1388,7 @@ plots.show(
 # The same net, the same peak rate, the same number of steps; only the schedule differs.
 
 # %%
-epochs = 8 if FULL else 5
+epochs = plan.schedule_epochs
 SCHEDULES = {
     "constant": lambda optimizer, total: None,
     "step": lambda optimizer, total: optim.StepLR(optimizer, -(-total // 3)),
@@ -1428,8 +1458,8 @@ expect("largest share of dead units in any layer", dead, high=0.5)
 # for long.
 
 # %%
-scarce = data.load(train_size=2_000 if FULL else 500)
-epochs = 40 if FULL else 30
+scarce = data.load(train_size=plan.scarce)
+epochs = plan.scarce_epochs
 net = nn.mlp([3072, hidden, 10])
 plain = train(net, scarce, epochs, optim.SGD(net.parameters(), lr=0.01, momentum=0.9))
 fig, ax = plt.subplots(figsize=(7, 3))
@@ -1492,7 +1522,7 @@ def accuracies_with_decay(weight_decay, seed):
     return [trainer.evaluate(split)["accuracy"] for split in (scarce.train, scarce.val)]
 
 
-decays = np.geomspace(1e-3, 1, 7 if FULL else 4)
+decays = np.geomspace(1e-3, 1, plan.decays)
 by_decay = np.array([[accuracies_with_decay(d, seed) for seed in seeds] for d in decays])
 fig = plots.sweep(
     decays,
@@ -1565,7 +1595,7 @@ plots.show(
 )
 
 # %%
-epochs = 12 if FULL else 8
+epochs = plan.augment_epochs
 
 
 def accuracies_with(augment, seed):
@@ -1622,11 +1652,11 @@ from scipy.stats import loguniform
 space = {
     "lr": loguniform(3e-3, 0.3),
     "weight_decay": loguniform(1e-5, 1e-1),
-    "hidden": [64, 128, 256, 512] if FULL else [32, 64],
+    "hidden": plan.search_hidden,
 }
 
 
-def score(params, fold, seed, epochs=6 if FULL else 2):
+def score(params, fold, seed, epochs=plan.search_epochs):
     """Validation accuracy on one fold, annealed along a cosine."""
     net = nn.mlp([3072, params["hidden"], 10], seed=seed)
     optimizer = optim.SGD(
@@ -1637,7 +1667,7 @@ def score(params, fold, seed, epochs=6 if FULL else 2):
     return trainer.history.epochs[-1]["val_accuracy"] if trainer else 0.1
 
 
-found = training.random_search(score, space, small, n_iter=16 if FULL else 5, folds=3)
+found = training.random_search(score, space, small, n_iter=plan.search_tries, folds=3)
 
 # %% tags=["nbval-ignore-output"]
 found.frame().head(8).round(5)
@@ -1670,7 +1700,7 @@ expect("best over worst candidate", ranked.iloc[0] - ranked.iloc[-1], low=0.01)
 
 # %%
 augment = Compose([RandomHorizontalFlip(), RandomCrop(padding=2)])
-widths, epochs = ([2048, 1024, 10], 30) if FULL else ([256, 128, 10], 6)
+widths, epochs = plan.best_widths, plan.best_epochs
 steps = epochs * -(-len(ds.train) // 128)
 net = whitened_mlp(widths)
 optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
@@ -1698,8 +1728,9 @@ best.history.frame().tail(3).round(3)
 
 # %%
 final = best.history.epochs[-1]
-asked = 0.64 if FULL else 0.35  # few pictures and few epochs leave less to learn from
-expect("validation accuracy over what this budget asks for", final["val_accuracy"] / asked, low=1)
+expect(
+    "validation accuracy over what this budget asks for", final["val_accuracy"] / plan.asked, low=1
+)
 expect("gain over the linear classifier", final["val_accuracy"] - linear_val, low=0.02)
 
 # %% [markdown]

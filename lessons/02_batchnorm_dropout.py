@@ -44,17 +44,57 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from coursekit import checks, data, nn, optim, plots, training
+from coursekit import checks, data, lesson, nn, optim, plots, training
 from coursekit import functional as F
 from coursekit.checks import check, expect
 from coursekit.data import Split
 
-FULL = data.budget() == "full"
 started = time.perf_counter()
 
 # %% tags=["nbval-ignore-output"]
 ds = data.load()
-few = data.load(train_size=5_000 if FULL else 2_000)  # for experiments: a run takes a second
+plan = lesson.Plan(
+    ds,
+    minutes=(7, 3, 12, 3),
+    few=(5_000, 2_000, 5_000, 2_000),
+    bold_epochs=(3, 8, 3, 8),
+    timed_shapes=(
+        ((32, 100), (128, 1024), (4096, 1024)),
+        ((32, 100), (128, 1024)),
+        ((32, 100), (128, 1024), (4096, 1024)),
+        ((32, 100), (128, 1024)),
+    ),
+    deep_epochs=(6, 8, 6, 8),
+    width=(100, 50, 100, 50),
+    batch_size=(100, 50, 100, 50),
+    epochs=(5, 4, 5, 4),
+    seeds=(5, 2, 3, 2),
+    scales=(20, 5, 8, 5),
+    rates=(9, 4, 5, 4),
+    batches=([2, 4, 8, 16, 32, 64, 128, 256], [2, 8, 64], [2, 8, 32, 128], [2, 8, 64]),
+    batch_epochs=(3, 2, 3, 2),
+    tiny_epochs=(10, 15, 10, 15),
+    wide=(256, 128, 256, 128),
+    wide_pictures=(2_000, 500, 2_000, 500),
+    amounts=([0.0, 0.25, 0.5, 0.75], [0.0, 0.5], [0.0, 0.25, 0.5, 0.75], [0.0, 0.5]),
+    sets=([500, 1_000, 2_000, 4_000], [250, 1_000], [500, 2_000], [250, 1_000]),
+    big=(512, 128, 512, 128),
+    directions=(512, 128, 512, 128),
+    pca_pictures=(10_000, 2_000, 9_000, 2_000),
+    recipe_widths=([1024, 512], [128, 64], [1024, 512], [128, 64]),
+    all_pictures=(True, False, True, False),
+    short=(5, 3, 5, 3),
+    long=(15, 9, 15, 9),
+    recipe_seeds=(3, 2, 2, 2),
+    driven_epochs=(10, 5, 10, 5),
+    best_widths=([2048, 1024], [256, 128], [2048, 1024], [256, 128]),
+    best_epochs=(30, 8, 30, 8),
+    asked=(0.66, 0.35, 0.55, 0.35),
+)
+print(plan)
+
+# %% tags=["nbval-ignore-output"]
+few = data.load(train_size=plan.few)  # for experiments: a run takes a second
 few = replace(few, val=Split(few.val.images[:1_000], few.val.labels[:1_000]))
 print(ds)
 
@@ -230,7 +270,7 @@ expect("largest distance of a layer's sd from 1", np.abs(np.array(spread) - 1).m
 
 # %%
 watch = training.ActivationStats(every=2)
-bold = train(deep_net(), few, 3 if FULL else 8, lr=0.05, callbacks=[watch])
+bold = train(deep_net(), few, plan.bold_epochs, lr=0.05, callbacks=[watch])
 table = watch.frame()
 table = table[table["layer"].isin([f"{i}.ReLU" for i in (2, 8, 14, 20)])]
 fig = plots.by_layer(table, {"mean": "mean of the output", "std": "sd of the output"}, log=True)
@@ -506,7 +546,7 @@ def median_ms(contestants, rounds=15):
 
 # %% tags=["nbval-ignore-output", "needs:batch_norm_forward", "needs:batch_norm_backward", "needs:batch_norm_backward_steps"]
 rows = {}
-for shape in ((32, 100), (128, 1024), (4096, 1024)) if FULL else ((32, 100), (128, 1024)):
+for shape in plan.timed_shapes:
     a, d = rng.standard_normal((2, *shape)).astype(np.float32)
     one, zero = np.ones(shape[1], np.float32), np.zeros(shape[1], np.float32)
     v = batch_norm_graph(a, one, zero, 1e-5)
@@ -611,7 +651,7 @@ expect(
 # Now train. Same pictures, same order, same rate:
 
 # %%
-epochs = 6 if FULL else 8
+epochs = plan.deep_epochs
 histories = {
     "sd 0.01": train(deep_net(0.01), few, epochs, lr=0.01).history,
     "Kaiming": train(deep_net(), few, epochs, lr=0.01).history,
@@ -935,20 +975,20 @@ def run(settings, ds, seed):
 
 
 base = {
-    "width": 100 if FULL else 50,
+    "width": plan.width,
     "depth": 5,
     "norm": None,
     "dropout": 0.0,
     "std": None,  # Kaiming
     "lr": 0.01,
-    "batch_size": 100 if FULL else 50,
-    "epochs": 5 if FULL else 4,
+    "batch_size": plan.batch_size,
+    "epochs": plan.epochs,
 }
 
 
 def kept(study):
     """Name of a study's stored results; quick ones are always run."""
-    return f"02_{study}_{ds.name}" if FULL else None
+    return f"02_{study}_{ds.name}" if plan.full else None
 
 
 # %% [markdown]
@@ -989,8 +1029,8 @@ except training.StudyError as error:
 # %% tags=["nbval-ignore-output"]
 names = {None: "plain", "batch": "batch norm", "layer": "layer norm"}
 norms = list(names)
-seeds = 5 if FULL else 2
-scales = [float(f"{s:.3g}") for s in np.geomspace(1e-4, 1, 20 if FULL else 5)]
+seeds = plan.seeds
+scales = [float(f"{s:.3g}") for s in np.geomspace(1e-4, 1, plan.scales)]
 by_scale = training.study(
     run, few, base=base, factors={"norm": norms, "std": scales}, seeds=seeds,
     name=kept("scale"),
@@ -1057,7 +1097,7 @@ expect(
 # three depths: two hidden layers, five, ten. First the nets of five.
 
 # %% tags=["nbval-ignore-output"]
-rates = [float(f"{r:.3g}") for r in np.geomspace(1e-3, 3, 9 if FULL else 4)]
+rates = [float(f"{r:.3g}") for r in np.geomspace(1e-3, 3, plan.rates)]
 by_rate = training.study(
     run, few, base=base, factors={"norm": norms, "depth": [2, 5, 10], "lr": rates}, seeds=seeds,
     name=kept("rate"),
@@ -1166,9 +1206,9 @@ expect("the fairer comparison is kinder by", fair - (top["batch", 10] - top[None
 # is a low one that suits small batches, and the same for all.
 
 # %% tags=["nbval-ignore-output"]
-batches = [2, 4, 8, 16, 32, 64, 128, 256] if FULL else [2, 8, 64]
+batches = plan.batches
 by_batch = training.study(
-    run, few, base=base | {"lr": 0.003, "epochs": 3 if FULL else 2}, factors={"norm": norms, "batch_size": batches},
+    run, few, base=base | {"lr": 0.003, "epochs": plan.batch_epochs}, factors={"norm": norms, "batch_size": batches},
     seeds=seeds, name=kept("batch"),
 )  # fmt: skip
 print(by_batch)
@@ -1275,7 +1315,7 @@ tiny = nn.Sequential(
     nn.Flatten(), nn.Linear(3072, 10, init="kaiming_normal", rng=np.random.default_rng(0)), nn.ReLU(),
     nn.Dropout(0.5), nn.Linear(10, 10, init="kaiming_normal", rng=np.random.default_rng(1)),
 )  # fmt: skip
-train(tiny, few, 10 if FULL else 15, lr=0.005)
+train(tiny, few, plan.tiny_epochs, lr=0.005)
 hidden = tiny[2](tiny[1](tiny[0](ds.normalize(few.val.images))))
 top_layer = tiny[4]
 masks = np.array(list(product((0, 1), repeat=10)), np.float32)  # all 1024
@@ -1331,14 +1371,12 @@ def run_few(settings, ds, seed):
 
 
 wide = base | {
-    "width": 256 if FULL else 128,
+    "width": plan.wide,
     "depth": 2,
     "epochs": 30,
-    "train_size": 2_000 if FULL else 500,
+    "train_size": plan.wide_pictures,
 }
-amounts, sets = (
-    ([0.0, 0.25, 0.5, 0.75], [500, 1_000, 2_000, 4_000]) if FULL else ([0.0, 0.5], [250, 1_000])
-)
+amounts, sets = plan.amounts, plan.sets
 
 # %% tags=["nbval-ignore-output"]
 gap = training.study(
@@ -1390,7 +1428,7 @@ expect("validation loss with p = 0.5 over that without", val_loss[0.5] / val_los
 # same? Three arms decide: small; big; big with dropout.
 
 # %% tags=["nbval-ignore-output"]
-big = 512 if FULL else 128
+big = plan.big
 sized = training.study(
     run_few,
     few,
@@ -1677,8 +1715,8 @@ from sklearn.decomposition import PCA
 
 from coursekit.data.augment import Compose, RandomCrop, RandomHorizontalFlip
 
-DIRECTIONS = 512 if FULL else 128
-PICTURES = 10_000 if FULL else 2_000
+DIRECTIONS = plan.directions
+PICTURES = plan.pca_pictures
 
 
 def pca_layer(ds, whiten):
@@ -1730,7 +1768,7 @@ def run_well(settings, ds, seed):
 
 
 lesson_1 = {
-    "widths": [1024, 512] if FULL else [128, 64],
+    "widths": plan.recipe_widths,
     "norm": None,
     "whiten": True,
     "optimizer": "SGD",
@@ -1738,16 +1776,16 @@ lesson_1 = {
     "crop": 2,
     "epochs": 15,
 }
-everything = ds if FULL else few
+everything = ds if plan.all_pictures else few
 
 # %% tags=["nbval-ignore-output"]
-short, long = (5, 15) if FULL else (3, 9)
+short, long = plan.short, plan.long
 recipe = training.study(
     run_well,
     everything,
     base=lesson_1,
     factors={"norm": [None, "batch"], "whiten": [True, False], "epochs": [short, long]},
-    seeds=3 if FULL else 2,
+    seeds=plan.recipe_seeds,
     data_factors=("epochs",),
     name=kept("recipe"),
 )
@@ -1795,14 +1833,14 @@ harder = {"whiten": False, "optimizer": "AdamW", "lr": 3e-3, "crop": 4}
 driven = training.study(
     run_well,
     everything,
-    base=lesson_1 | harder | {"epochs": 10 if FULL else 5},
+    base=lesson_1 | harder | {"epochs": plan.driven_epochs},
     arms={
         "plain, rate 0.001": {"lr": 1e-3},
         "plain, rate 0.003": {},
         "batch norm, rate 0.003": {"norm": "batch"},
     },
     varies=("norm", "lr"),
-    seeds=3 if FULL else 2,
+    seeds=plan.recipe_seeds,
     name=kept("driven"),
 )
 driven.summary("val_accuracy").drop(columns=["diverged", "n"]).round(3)
@@ -1821,9 +1859,9 @@ best = (
     lesson_1
     | harder
     | {
-        "widths": [2048, 1024] if FULL else [256, 128],
+        "widths": plan.best_widths,
         "norm": "batch",
-        "epochs": 30 if FULL else 8,
+        "epochs": plan.best_epochs,
     }
 )
 clock = time.perf_counter()
@@ -1837,8 +1875,9 @@ plots.show(
 
 # %%
 final = champion.history.epochs[-1]
-asked = 0.66 if FULL else 0.35  # few pictures and few epochs leave less to learn from
-expect("validation accuracy over what this budget asks for", final["val_accuracy"] / asked, low=1)
+expect(
+    "validation accuracy over what this budget asks for", final["val_accuracy"] / plan.asked, low=1
+)
 
 # %% [markdown]
 # The test set, once:

@@ -49,19 +49,61 @@ import numpy as np
 import pandas as pd
 
 import coursekit
-from coursekit import atlas, checks, data, kernels, nn, optim, plots, training
+from coursekit import atlas, checks, data, kernels, lesson, nn, optim, plots, training
 from coursekit import functional as F
 from coursekit.checks import check, expect
 from coursekit.data import Split, augment
 
-FULL = data.budget() == "full"
 THREADS = joblib.cpu_count(only_physical_cores=True)
 coursekit.set_num_threads(THREADS)
 started = time.perf_counter()
 
 # %% tags=["nbval-ignore-output"]
 ds = data.load()
-few = data.load(train_size=5_000 if FULL else 2_000)  # for experiments
+plan = lesson.Plan(
+    ds,
+    minutes=(13, 4, 9, 3),
+    few=(5_000, 2_000, 5_000, 2_000),
+    seeds=(5, 2, 3, 2),
+    locality_epochs=(6, 4, 6, 4),
+    asked_after_one_epoch=(0.55, 0.25, 0.35, 0.25),
+    all_pictures=(True, False, True, False),
+    depth=(30, 10, 30, 10),
+    start_epochs=(10, 3, 5, 3),
+    start_rate=(1e-3, 2e-3, 1e-3, 2e-3),
+    rates=(
+        np.geomspace(1e-3, 1, 7),
+        [0.003, 0.03, 0.1],
+        [0.003, 0.03, 0.1, 0.3],
+        [0.003, 0.03, 0.1],
+    ),
+    rate_epochs=(4, 6, 4, 6),
+    bold_batch=(100, 50, 100, 50),
+    augment_filters=([16, 32, 64], [8, 16, 32], [16, 32, 64], [8, 16, 32]),
+    augment_epochs=(15, 5, 10, 5),
+    ways=(
+        ["none", "flip", "crop", "flip and crop", "cutout", "colour"],
+        ["none", "flip", "flip and crop"],
+        ["none", "flip", "flip and crop"],
+        ["none", "flip", "flip and crop"],
+    ),
+    augment_allowed=(0.0, 0.05, 0.05, 0.05),
+    champion_widths=(
+        [32, 32, 96, 96, 96, 96],
+        [12, 12, 24, 24],
+        [32, 32, 96, 96, 96, 96],
+        [12, 12, 24, 24],
+    ),
+    champion_pools=([0, 2, 4], [0, 2], [0, 2, 4], [0, 2]),
+    champion_epochs=(15, 6, 15, 6),
+    champion_rate=(0.5, 0.1, 0.5, 0.1),
+    asked=(0.89, 0.35, 0.6, 0.35),
+    middle_layer=(3, 2, 3, 2),
+)
+print(plan)
+
+# %% tags=["nbval-ignore-output"]
+few = data.load(train_size=plan.few)  # for experiments
 few = replace(few, val=Split(few.val.images[:1_000], few.val.labels[:1_000]))
 print(ds)
 print(kernels.info())
@@ -135,16 +177,16 @@ def locality(settings, ds, seed):
 
 def kept(study):
     """Name of a study's stored results; quick ones are always run."""
-    return f"03_{study}_{ds.name}" if FULL else None
+    return f"03_{study}_{ds.name}" if plan.full else None
 
 
 # %% tags=["nbval-ignore-output"]
 nets, orders = ["fully connected", "convolutional"], ["as they are", "shuffled"]
-seeds = 5 if FULL else 2
+seeds = plan.seeds
 by_order = training.study(
     locality,
     few,
-    base={"net": nets[0], "pixels": orders[0], "epochs": 6 if FULL else 4, "lr": 2e-3},
+    base={"net": nets[0], "pixels": orders[0], "epochs": plan.locality_epochs, "lr": 2e-3},
     factors={"net": nets, "pixels": orders},
     seeds=seeds,
     data_factors=("pixels",),
@@ -835,8 +877,7 @@ one_epoch = first.history.epochs[-1]["val_accuracy"]
 print(f"validation accuracy after one epoch: {one_epoch:.4f} ({seconds:.0f} s)")
 
 # %%
-asked = 0.55 if FULL else 0.25  # a tenth of the pictures makes a tenth of the steps
-expect("accuracy after one epoch over what is asked", one_epoch / asked, low=1)
+expect("accuracy after one epoch over what is asked", one_epoch / plan.asked_after_one_epoch, low=1)
 
 # %% [markdown]
 # In twelve lines, with one convolution and in half a minute this is as good as lesson 1's second best after many epochs. What
@@ -846,7 +887,9 @@ expect("accuracy after one epoch over what is asked", one_epoch / asked, low=1)
 # %%
 snapshots = atlas.WeightSnapshots(0)
 watched = nn.ThreeLayerConvNet(num_filters=32, filter_size=7, hidden_size=500, init=0.01, seed=1)
-six = train(watched, ds if FULL else few, 6, 1e-3, batch_size=50, callbacks=[snapshots])
+six = train(
+    watched, ds if plan.all_pictures else few, 6, 1e-3, batch_size=50, callbacks=[snapshots]
+)
 moved = np.array(
     [
         [np.linalg.norm(a - b) for a, b in zip(w, snapshots.weights[0], strict=True)]
@@ -922,7 +965,7 @@ check("kaiming_normal_conv", kaiming_normal_conv)
 # </details>
 
 # %%
-DEPTH = 30 if FULL else 10
+DEPTH = plan.depth
 
 
 def deep(settings, ds, seed):
@@ -945,8 +988,8 @@ by_start = training.study(
     base={
         "batchnorm": False,
         "init": "kaiming",
-        "epochs": 10 if FULL else 3,
-        "lr": 1e-3 if FULL else 2e-3,
+        "epochs": plan.start_epochs,
+        "lr": plan.start_rate,
     },
     arms={
         "sd 0.03": {"init": 0.03},
@@ -1125,11 +1168,11 @@ def norm_and_rate(settings, ds, seed):
 
 
 # %% tags=["nbval-ignore-output"]
-rates = [float(f"{r:.2g}") for r in (np.geomspace(1e-3, 1, 7) if FULL else [0.003, 0.03, 0.1])]
+rates = [float(f"{r:.2g}") for r in plan.rates]
 by_rate = training.study(
     norm_and_rate,
     few,
-    base={"batchnorm": False, "lr": 0.01, "epochs": 4 if FULL else 6},
+    base={"batchnorm": False, "lr": 0.01, "epochs": plan.rate_epochs},
     factors={"batchnorm": [False, True], "lr": rates},
     seeds=seeds,
     name=kept("rate"),
@@ -1184,7 +1227,7 @@ for name, head in (("all numbers", lambda net: net), ("means", with_mean_head)):
         few,
         optimizer=optim.SGD(net.parameters(), lr=0.1, momentum=0.9),
         criterion=nn.CrossEntropyLoss(),
-        batch_size=100 if FULL else 50,
+        batch_size=plan.bold_batch,
         progress=False,
     )
     bold.fit(4)
@@ -1296,10 +1339,10 @@ by_way = training.study(
     few,
     base={
         "way": "none",
-        "filters": [16, 32, 64] if FULL else [8, 16, 32],
-        "epochs": 15 if FULL else 5,
+        "filters": plan.augment_filters,
+        "epochs": plan.augment_epochs,
     },
-    factors={"way": list(ways()) if FULL else ["none", "flip", "flip and crop"]},
+    factors={"way": plan.ways},
     seeds=min(seeds, 3),
     data_factors=("way",),
     name=kept("augment"),
@@ -1330,7 +1373,7 @@ for y, ylabel, alt in (
 
 # %%
 gain = table["val_accuracy"]["flip and crop"] - table["val_accuracy"]["none"]
-allowed = 0.0 if FULL else 0.05  # a few steps are too few for harder pictures
+allowed = plan.augment_allowed  # a short run is too short for harder pictures
 expect("flip and crop: gain in validation accuracy, with what is allowed", gain + allowed, low=0)
 expect(
     "gap with flip and crop over gap without",
@@ -1359,8 +1402,8 @@ expect(
 # well stand right behind the convolution, and batch norm and ReLU have a quarter of the numbers to work on.
 
 # %% tags=["nbval-ignore-output"]
-WIDTHS = [32, 32, 96, 96, 96, 96] if FULL else [12, 12, 24, 24]
-POOLS = [0, 2, 4] if FULL else [0, 2]
+WIDTHS = plan.champion_widths
+POOLS = plan.champion_pools
 
 
 def identity_first(shape, *, rng, dtype=np.float32):
@@ -1424,7 +1467,10 @@ def fit_well(net, ds, epochs, lr, seed=0):
 # %% tags=["nbval-ignore-output"]
 clock = time.perf_counter()
 champion = fit_well(
-    champion_net, ds if FULL else few, epochs=15 if FULL else 6, lr=0.5 if FULL else 0.1
+    champion_net,
+    ds if plan.all_pictures else few,
+    epochs=plan.champion_epochs,
+    lr=plan.champion_rate,
 )
 seconds = time.perf_counter() - clock
 plots.show(
@@ -1434,8 +1480,9 @@ plots.show(
 
 # %%
 final = champion.history.epochs[-1]
-asked = 0.89 if FULL else 0.35
-expect("validation accuracy over what this budget asks for", final["val_accuracy"] / asked, low=1)
+expect(
+    "validation accuracy over what this budget asks for", final["val_accuracy"] / plan.asked, low=1
+)
 
 # %% [markdown]
 # The test set, once:
@@ -1595,7 +1642,7 @@ expect("side of what a unit of the last map sees", receptive_field(path)[0], low
 # Search all pictures for the place where a unit's output is largest, and cut out what it saw there.
 
 # %%
-layer = [name for name in atlas.chain(champion_net) if name.endswith("ReLU")][3 if FULL else 2]
+layer = [name for name in atlas.chain(champion_net) if name.endswith("ReLU")][plan.middle_layer]
 many = ds.val.images[:3_000]
 rates = atlas.firing_rates(champion_net, ds.normalize(many[:500]), layer)
 units = np.argsort(abs(rates - 0.05))[:6]  # neither dead nor always on

@@ -59,7 +59,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import coursekit
-from coursekit import atlas, data, plots, port, training
+from coursekit import atlas, data, lesson, plots, port, training
 from coursekit import functional as our_F
 from coursekit import nn as our_nn
 from coursekit import optim as our_optim
@@ -67,7 +67,6 @@ from coursekit.checks import check, expect, gradcheck
 from coursekit.checks.zoo import animals
 from coursekit.data import Dataset, Split, augment
 
-FULL = data.budget() == "full"
 THREADS = joblib.cpu_count(only_physical_cores=True)
 torch.set_num_threads(THREADS)
 coursekit.set_num_threads(1)  # two pools of threads would fight for the same cores
@@ -75,7 +74,43 @@ started = time.perf_counter()
 
 # %% tags=["nbval-ignore-output"]
 ds = data.load()
-few = data.load(train_size=5_000 if FULL else 2_000)  # for experiments
+plan = lesson.Plan(
+    ds,
+    minutes=(20, 4, 10, 4),
+    few=(5_000, 2_000, 5_000, 2_000),
+    twin_steps=(100, 40, 100, 40),
+    loop_epochs=(4, 3, 4, 3),
+    timed_batch=(128, 64, 128, 64),
+    disk_epochs=(2, 5, 2, 5),
+    loader_workers=([0, 2, 4], [0, 2], [0, 2, 4], [0, 2]),
+    all_pictures=(True, False, True, False),
+    seeds=(5, 2, 3, 2),
+    tanh_allowed=(0.0, 0.12, 0.12, 0.12),
+    mnist=(True, False, True, False),
+    digit_epochs=(10, 8, 10, 8),
+    digit_runs=(5, 1, 1, 1),
+    colour_epochs=(40, 6, 40, 6),
+    asked_of_lenet=(0.72, 0.3, 0.5, 0.3),
+    champion=(
+        ([32, 32, 96, 96, 96, 96], 15),
+        ([12, 12, 24, 24], 6),
+        ([32, 32, 96, 96, 96, 96], 15),
+        ([12, 12, 24, 24], 6),
+    ),
+    champion_on_gpu=(
+        ([128, 128, 256, 256, 512, 512], 30),
+        ([12, 12, 24, 24], 6),
+        ([128, 128, 256, 256, 512, 512], 30),
+        ([12, 12, 24, 24], 6),
+    ),
+    champion_rate=(0.5, 0.2, 0.5, 0.2),
+    champion_batch=(256, 64, 256, 64),
+    asked=(0.88, 0.35, 0.6, 0.35),
+)
+print(plan)
+
+# %% tags=["nbval-ignore-output"]
+few = data.load(train_size=plan.few)  # for experiments
 few = replace(few, val=Split(few.val.images[:1_000], few.val.labels[:1_000]))
 device = port.pick_device("auto")
 GPU = device.type == "cuda"
@@ -319,7 +354,7 @@ def twins(dtype):
     return port.twin_run(
         net,
         few,
-        100 if FULL else 40,
+        plan.twin_steps,
         optimizer=lambda params: our_optim.SGD(params, lr=0.05, momentum=0.9),
         criterion=our_nn.CrossEntropyLoss(),
         batch_size=32,
@@ -743,7 +778,7 @@ def train_with(step, epochs):
 
 
 # %%
-runs = {name: train_with(step, 4 if FULL else 3) for name, step in loops.items()}
+runs = {name: train_with(step, plan.loop_epochs) for name, step in loops.items()}
 fig, ax = plt.subplots(figsize=(7, 3.4))
 for name, (losses, _) in runs.items():
     shown = plots.smooth(np.nan_to_num(losses, nan=4.0).clip(0, 4), 20)
@@ -908,11 +943,11 @@ for name, (where, options) in settings.items():
         net,
         device=where,
         precision=options.get("precision", "float32"),
-        batch_size=128 if FULL else 64,
+        batch_size=plan.timed_batch,
     )
 if not GPU:
     print("There is no CUDA GPU here: the rows for GPU and torch.compile are left out.")
-pictures = 128 if FULL else 64
+pictures = plan.timed_batch
 pd.DataFrame(
     {
         "ms a step": {name: 1000 * s for name, s in times.items()},
@@ -1015,7 +1050,7 @@ through_disk = port.Trainer(
     progress=False,
     loader=lambda part: DataLoader(part, batch_size=50, shuffle=part is disk.train),
 )
-through_disk.fit(2 if FULL else 5)
+through_disk.fit(plan.disk_epochs)
 through_disk.history.frame()[["train_loss", "val_accuracy", "seconds"]].round(3)
 
 # %%
@@ -1051,7 +1086,7 @@ def loader(split, workers=0):
 # Workers that are not forked would have to import what is defined in this notebook, and cannot.
 can_fork = sys.platform == "linux"
 feeding = {}
-for workers in ([0, 2, 4] if FULL else [0, 2]) if can_fork else [0]:
+for workers in plan.loader_workers if can_fork else [0]:
     clock = time.perf_counter()
     for _ in loader(few.train, workers):
         pass
@@ -1231,16 +1266,16 @@ def activation_run(settings, ds, seed):
 
 def kept(study):
     """Name of a study's stored results; quick ones are always run."""
-    return f"04_{study}_{ds.name}" if FULL else None
+    return f"04_{study}_{ds.name}" if plan.full else None
 
 
 # %% tags=["nbval-ignore-output"]
 by_activation = training.study(
     activation_run,
-    ds if FULL else few,
+    ds if plan.all_pictures else few,
     base={"activation": "Tanh", "epochs": 8, "lr": 2e-3},
     factors={"activation": ["Tanh", "ReLU"]},
-    seeds=5 if FULL else 2,
+    seeds=plan.seeds,
     name=kept("activation"),
 )
 torch.set_num_threads(THREADS)
@@ -1256,7 +1291,7 @@ plots.show(
 
 # %%
 means = by_activation.summary("val_accuracy").set_index("activation")["mean"]
-allowed = 0.0 if FULL else 0.12  # in a few steps tanh is the faster one
+allowed = plan.tanh_allowed  # in a few steps tanh is the faster one
 expect("ReLU minus tanh, with what is allowed", means["ReLU"] - means["Tanh"] + allowed, low=0)
 
 # %% [markdown]
@@ -1323,7 +1358,7 @@ def small_digits():
 
 def load_digits_data():
     """MNIST at the full budget, if it can be had; else the small ones."""
-    if FULL:
+    if plan.mnist:
         try:
             return data.load_mnist()
         except data.DataError as error:
@@ -1357,7 +1392,7 @@ on_digits = training.study(
     digits,
     base={"activation": "Tanh", "epochs": 3 if digits.name == "mnist" else 8, "lr": 2e-3},
     factors={"activation": ["Tanh", "ReLU"]},
-    seeds=5 if FULL else 2,
+    seeds=plan.seeds,
     name=kept("activation_digits"),
 )
 torch.set_num_threads(THREADS)
@@ -1418,7 +1453,7 @@ def digit_run(ds, seed, epochs):
 
 
 # %% tags=["nbval-ignore-output"]
-digit_runs = [digit_run(digits, seed, 10 if FULL else 8) for seed in range(5 if FULL else 1)]
+digit_runs = [digit_run(digits, seed, plan.digit_epochs) for seed in range(plan.digit_runs)]
 digit_accuracy = [trainer.evaluate(digits.test)["accuracy"] for trainer, _ in digit_runs]
 digit_seconds = max(s for _, s in digit_runs)
 print(
@@ -1485,7 +1520,7 @@ def colour_run(epochs, seed=0):
     net = port.with_own_kernels(seeded(partial(port.LeNet, batchnorm=True), seed))
     return train(
         net,
-        ds if FULL else few,
+        ds if plan.all_pictures else few,
         epochs,
         5e-3,
         augment=augment.Compose([port.RandomHorizontalFlip(), port.RandomCrop(3)]),
@@ -1495,15 +1530,14 @@ def colour_run(epochs, seed=0):
 
 
 # %% tags=["nbval-ignore-output"]
-reader_of_colour = colour_run(40 if FULL else 6)
+reader_of_colour = colour_run(plan.colour_epochs)
 colour = reader_of_colour.evaluate(ds.test)["accuracy"]
 seconds = sum(row["seconds"] for row in reader_of_colour.history.epochs)
 parameters = sum(p.numel() for p in reader_of_colour.net.parameters())
 print(f"{parameters:,} parameters: test accuracy {colour:.3f} after {seconds:.0f} s of training")
 
 # %%
-asked = 0.72 if FULL else 0.3
-expect("LeNet on colour pictures over what is asked", colour / asked, low=1)
+expect("LeNet on colour pictures over what is asked", colour / plan.asked_of_lenet, low=1)
 
 # %% [markdown]
 # ## 6. A net of VGG's kind, trained well
@@ -1546,12 +1580,7 @@ check("two_view_logits", two_view_logits)
 # </details>
 
 # %%
-if GPU and FULL:
-    WIDTHS, EPOCHS = [128, 128, 256, 256, 512, 512], 30
-elif FULL:
-    WIDTHS, EPOCHS = [32, 32, 96, 96, 96, 96], 15
-else:
-    WIDTHS, EPOCHS = [12, 12, 24, 24], 6
+WIDTHS, EPOCHS = plan.champion_on_gpu if GPU else plan.champion
 
 
 def vgg(seed):
@@ -1567,8 +1596,8 @@ def fit_well(net, ds, epochs, seed=0):
         net,
         ds,
         epochs,
-        0.5 if FULL else 0.2,
-        batch_size=256 if FULL else 64,
+        plan.champion_rate,
+        batch_size=plan.champion_batch,
         optimizer=partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=5e-4),
         criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
         augment=augment.Compose([port.AlternatingFlip(), port.RandomCrop(2)]),
@@ -1579,7 +1608,7 @@ def fit_well(net, ds, epochs, seed=0):
 
 # %% tags=["nbval-ignore-output"]
 clock = time.perf_counter()
-champion = fit_well(vgg(0), ds if FULL else few, EPOCHS)
+champion = fit_well(vgg(0), ds if plan.all_pictures else few, EPOCHS)
 champion_seconds = time.perf_counter() - clock
 print(champion)
 plots.show(
@@ -1589,8 +1618,9 @@ plots.show(
 
 # %%
 final = champion.history.epochs[-1]
-asked = 0.88 if FULL else 0.35
-expect("validation accuracy over what this budget asks for", final["val_accuracy"] / asked, low=1)
+expect(
+    "validation accuracy over what this budget asks for", final["val_accuracy"] / plan.asked, low=1
+)
 
 # %% [markdown]
 # ## 7. How good is it really?

@@ -51,20 +51,61 @@ import torchvision
 from torch import nn
 from torchvision.transforms import v2
 
-from coursekit import atlas, data, plots, port, training
+from coursekit import atlas, data, lesson, plots, port, training
 from coursekit import functional as our_F
 from coursekit import nn as our_nn
 from coursekit.checks import check, expect
 from coursekit.data import Split, augment
 
-FULL = data.budget() == "full"
 THREADS = joblib.cpu_count(only_physical_cores=True)
 torch.set_num_threads(THREADS)
 started = time.perf_counter()
 
 # %% tags=["nbval-ignore-output"]
 ds = data.load()
-few = data.load(train_size=5_000 if FULL else 1_000)  # for experiments
+plan = lesson.Plan(
+    ds,
+    minutes=(13, 4, 12, 4),
+    few=(5_000, 1_000, 2_000, 1_000),
+    depth_epochs=(6, 2, 4, 2),
+    depths=([6, 14, 30], [6, 22], [6, 22], [6, 22]),
+    seeds=(3, 2, 2, 2),
+    depth_allowed=(-0.02, 0.1, 0.1, 0.1),
+    block_epochs=(4, 2, 4, 2),
+    arm_seeds=(3, 1, 2, 1),
+    block_surprise=(0.05, 0.25, 0.25, 0.25),
+    recipe_epochs=(4, 2, 4, 2),
+    changes=(
+        [
+            *("original", "flips, crops", "one cycle", "weight decay"),
+            *("L1", "smoothing", "batches of 32", "together"),
+        ],
+        ["original", "one cycle", "together"],
+        ["original", "one cycle", "together"],
+        ["original", "one cycle", "together"],
+    ),
+    recipe_allowed=(0.0, 0.1, 0.1, 0.1),
+    narrow=(48, 8, 48, 8),
+    wide=(88, 24, 88, 24),
+    sides=(
+        [24, 24, 24, 28, 28, 28, 32, 32, 32, 32],
+        [16, 16, 24, 24, 32, 32],
+        [24, 24, 24, 28, 28, 28, 32, 32, 32, 32],
+        [16, 16, 24, 24, 32, 32],
+    ),
+    all_pictures=(True, False, True, False),
+    champion_rate=(0.5, 0.1, 0.5, 0.1),
+    champion_batch=(256, 50, 256, 50),
+    asked=(0.88, 0.15, 0.5, 0.15),
+    judged=(10_000, 500, 2_000, 500),
+    views_allowed=(0.0, 0.05, 0.05, 0.05),
+    family_epochs=(4, 1, 3, 1),
+    family_allowed=(0.0, 0.15, 0.15, 0.15),
+)
+print(plan)
+
+# %% tags=["nbval-ignore-output"]
+few = data.load(train_size=plan.few)  # for experiments
 few = replace(few, val=Split(few.val.images[:2_000], few.val.labels[:2_000]))
 device = port.pick_device("auto")
 GPU = device.type == "cuda"
@@ -179,16 +220,16 @@ def depth_run(settings, ds, seed):
 
 def kept(study):
     """Name of a study's stored results; quick ones are always run."""
-    return f"05_{study}_{ds.name}" if FULL else None
+    return f"05_{study}_{ds.name}" if plan.full else None
 
 
 # %% tags=["nbval-ignore-output"]
 by_depth = training.study(
     depth_run,
     few,
-    base={"depth": 6, "skip": False, "epochs": 6 if FULL else 2, "lr": 0.1},
-    factors={"depth": [6, 14, 30] if FULL else [6, 22], "skip": [False, True]},
-    seeds=3 if FULL else 2,
+    base={"depth": 6, "skip": False, "epochs": plan.depth_epochs, "lr": 0.1},
+    factors={"depth": plan.depths, "skip": [False, True]},
+    seeds=plan.seeds,
     name=kept("depth"),
 )
 torch.set_num_threads(THREADS)
@@ -216,7 +257,7 @@ table = by_depth.summary("train_accuracy").set_index(["depth", "skip"])["mean"]
 deepest = max(frame["depth"])
 lost = table[6, False] - table[deepest, False]
 won = table[deepest, True] - table[deepest, False]
-allowed = -0.02 if FULL else 0.1  # a few steps say little
+allowed = plan.depth_allowed  # a few steps say little
 expect("training accuracy that depth costs the plain net, with what is allowed", lost + allowed, 0)
 expect("training accuracy that skips give the deep net, with what is allowed", won + allowed, 0)
 
@@ -644,7 +685,7 @@ def block_run(settings, ds, seed):
 by_block_kind = training.study(
     block_run,
     few,
-    base={"activation": "ReLU", "attention": False, "epochs": 4 if FULL else 2, "lr": 0.1},
+    base={"activation": "ReLU", "attention": False, "epochs": plan.block_epochs, "lr": 0.1},
     arms={
         "ReLU": {},
         "GELU": {"activation": "GELU"},
@@ -652,7 +693,7 @@ by_block_kind = training.study(
         "ReLU, attention": {"attention": True},
     },
     varies=("activation", "attention"),
-    seeds=3 if FULL else 1,
+    seeds=plan.arm_seeds,
     name=kept("block"),
 )
 torch.set_num_threads(THREADS)
@@ -667,7 +708,7 @@ plots.show(
 
 # %%
 means = by_block_kind.summary("val_accuracy").set_index("arm")["mean"]
-allowed = 0.05 if FULL else 0.25
+allowed = plan.block_surprise
 expect(
     "best version minus ReLU, over what would be a surprise",
     (means.max() - means["ReLU"]) / allowed,
@@ -891,7 +932,7 @@ def recipe_run(settings, ds, seed):
 
 ORIGINAL = {
     "width": 16,
-    "epochs": 4 if FULL else 2,
+    "epochs": plan.recipe_epochs,
     "lr": 0.05,
     "schedule": "constant",
     "batch": 128,
@@ -910,18 +951,15 @@ CHANGES = {
     "batches of 32": {"batch": 32},
     "together": {"changes": True, "schedule": "cycle", "decay": 5e-4, "batch": 32},
 }
-QUICK = ("original", "one cycle", "together")
 
 # %% tags=["nbval-ignore-output"]
 by_recipe = training.study(
     recipe_run,
     few,
     base=ORIGINAL,
-    arms=CHANGES if FULL else {name: CHANGES[name] for name in QUICK},
-    varies=("schedule", "batch", "decay", "l1", "smoothing", "changes")
-    if FULL
-    else ("schedule", "batch", "decay", "changes"),
-    seeds=3 if FULL else 1,
+    arms={name: CHANGES[name] for name in plan.changes},
+    varies=[name for name in ORIGINAL if any(name in CHANGES[arm] for arm in plan.changes)],
+    seeds=plan.arm_seeds,
     name=kept("recipe"),
 )
 torch.set_num_threads(THREADS)
@@ -946,7 +984,7 @@ plots.show(
 )
 
 # %%
-allowed = 0.0 if FULL else 0.1
+allowed = plan.recipe_allowed
 expect(
     "all together minus the original, with what is allowed",
     recipes.loc["together", "gain"] + allowed,
@@ -982,8 +1020,8 @@ expect(
 
 # %%
 BUDGET = 299_018
-NARROW, WIDE = (48, 88) if FULL else (8, 24)
-SIDES = [24, 24, 24, 28, 28, 28, 32, 32, 32, 32] if FULL else [16, 16, 24, 24, 32, 32]
+NARROW, WIDE = plan.narrow, plan.wide
+SIDES = plan.sides
 
 
 def narrow_to_wide(narrow, wide):
@@ -1018,10 +1056,10 @@ expect("parameters, frozen ones included, over the budget", parameters / BUDGET,
 clock = time.perf_counter()
 champion = fit_well(
     champion_net,
-    ds if FULL else few,
+    ds if plan.all_pictures else few,
     SIDES,
-    lr=0.5 if FULL else 0.1,
-    batch_size=256 if FULL else 50,
+    lr=plan.champion_rate,
+    batch_size=plan.champion_batch,
     progress=True,
 )
 champion_seconds = time.perf_counter() - clock
@@ -1033,8 +1071,9 @@ plots.show(
 
 # %%
 final = champion.history.epochs[-1]
-asked = 0.88 if FULL else 0.15
-expect("validation accuracy over what this budget asks for", final["val_accuracy"] / asked, low=1)
+expect(
+    "validation accuracy over what this budget asks for", final["val_accuracy"] / plan.asked, low=1
+)
 
 # %% [markdown]
 # While it trains, the Trainer shows a bar with loss and accuracy (tqdm; nothing of it is kept in a stored notebook).
@@ -1103,7 +1142,7 @@ def looks(net, split, size=1_000):
     return found
 
 
-judged = ds.test if FULL else Split(ds.test.images[:500], ds.test.labels[:500])
+judged = Split(ds.test.images[: plan.judged], ds.test.labels[: plan.judged])
 labels = judged.labels
 scores = looks(champion.net, judged)
 right = {name: float((z.argmax(axis=1) == labels).mean()) for name, z in scores.items()}
@@ -1115,7 +1154,7 @@ for name, share in right.items():
 
 # %%
 gained = right["six views"] - right["one view"]
-allowed = 0.0 if FULL else 0.05  # five hundred pictures
+allowed = plan.views_allowed  # a few hundred pictures say little
 expect("six views minus one, with what is allowed", gained + allowed, low=0)
 
 # %% [markdown]
@@ -1254,10 +1293,10 @@ for name, table in bills.items():
 by_family = training.study(
     family_run,
     few,
-    base={"family": "LeNet", "width": 1, "epochs": 4 if FULL else 1, "lr": 0.1},
+    base={"family": "LeNet", "width": 1, "epochs": plan.family_epochs, "lr": 0.1},
     arms={name: {"family": name, "width": width} for name, width in WIDTHS.items()},
     varies=("family", "width"),
-    seeds=3 if FULL else 1,
+    seeds=plan.arm_seeds,
     name=kept("family"),
 )
 torch.set_num_threads(THREADS)
@@ -1278,7 +1317,7 @@ plots.show(
 
 # %%
 means = by_family.summary("val_accuracy").set_index("arm")["mean"]
-allowed = 0.0 if FULL else 0.15
+allowed = plan.family_allowed
 expect(
     "best of the three younger nets minus LeNet, with what is allowed",
     means.drop("LeNet").max() - means["LeNet"] + allowed,

@@ -53,14 +53,38 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from coursekit import data, plots, port, training
+from coursekit import data, lesson, plots, port, training
 from coursekit.checks import check, expect
 from coursekit.data import Dataset, Split, augment
 
-FULL = data.budget() == "full"
 THREADS = joblib.cpu_count(only_physical_cores=True)
 torch.set_num_threads(THREADS)
 started = time.perf_counter()
+
+# %% tags=["nbval-ignore-output"]
+ds = data.load()
+plan = lesson.Plan(
+    ds,
+    minutes=(5, 2, 10, 2),
+    widths=([24, 48, 96], [16, 32, 64], [24, 48, 96], [16, 32, 64]),
+    lent_epochs=(8, 5, 8, 5),
+    asked_of_lender=(0.8, 0.4, 0.6, 0.4),
+    labelled=(1_000, 100, 1_000, 100),
+    strengths=([10.0, 1e3, 1e5], [1e3], [10.0, 1e3, 1e5], [1e3]),
+    updates=(200, 30, 200, 30),
+    nets=(["ResNet", "VGG"], ["ResNet"], ["ResNet"], ["ResNet"]),
+    method_seeds=(3, 5, 3, 5),
+    seeds=(3, 2, 2, 2),
+    pictures=([100, 300, 1_000, 3_000], [50, 200], [100, 300, 1_000], [50, 200]),
+    frozen=([0, 1, 2, 3, 4], [0, 4], [0, 1, 2, 3, 4], [0, 4]),
+    frozen_allowed=(0.0, 0.05, 0.05, 0.05),
+    shown=(500, 250, 500, 250),
+    enlarged=([16, 24, 32, 48, 64], [16, 32, 48], [16, 24, 32, 48, 64], [16, 32, 48]),
+    mnist=(True, False, True, False),
+    published=(True, False, True, False),
+    final_allowed=(0.0, 0.03, 0.03, 0.03),
+)
+print(plan)
 
 # %% [markdown]
 # ## 1. Something to borrow
@@ -72,7 +96,6 @@ started = time.perf_counter()
 # sees a picture of those until it is lent out.
 
 # %% tags=["nbval-ignore-output"]
-ds = data.load()
 SOURCE, TARGET = (0, 1, 3, 4, 6), (2, 5, 7, 8, 9)
 
 
@@ -122,9 +145,9 @@ plots.show(
 # is written for them below works on the large ones unchanged.
 
 # %%
-WIDTHS = {"ResNet": [24, 48, 96] if FULL else [16, 32, 64]}
+WIDTHS = {"ResNet": plan.widths}
 WIDTHS["VGG"] = [*WIDTHS["ResNet"], WIDTHS["ResNet"][-1]]
-EPOCHS = 8 if FULL else 5
+EPOCHS = plan.lent_epochs
 
 
 def fresh(kind, widths, seed):
@@ -176,7 +199,7 @@ pd.DataFrame(
 
 # %%
 own = min(own for _, own in trained)
-expect("accuracy on their own classes over what is asked", own / (0.8 if FULL else 0.4), low=1)
+expect("accuracy on their own classes over what is asked", own / plan.asked_of_lender, low=1)
 
 # %% [markdown]
 # They go into files, since that is how one gets a net from somebody else, and how the experiments below get theirs,
@@ -366,7 +389,7 @@ check("balanced_subset", balanced_subset)
 # </details>
 
 # %%
-FEW = 1_000 if FULL else 100
+FEW = plan.labelled
 
 
 def subset(split, pictures, seed):
@@ -523,9 +546,7 @@ for kind in borrowed:
     rows[f"{kind}, borrowed"] = score, strength, time.perf_counter() - clock
 flat = [port.prepare(s.images, 32, MEAN, STD).flatten(1).numpy() for s in (few, target.val)]
 clock = time.perf_counter()
-score, strength = probe_accuracy(
-    flat[0], few.labels, flat[1], target.val.labels, [10.0, 1e3, 1e5] if FULL else [1e3]
-)
+score, strength = probe_accuracy(flat[0], few.labels, flat[1], target.val.labels, plan.strengths)
 rows["the pixels themselves"] = score, strength, time.perf_counter() - clock
 probes = pd.DataFrame(rows, index=["validation accuracy", "strength", "seconds"]).T
 probes.round(3)
@@ -648,7 +669,7 @@ for kind, net in borrowed.items():
 
 # %%
 RATES = {"scratch": 0.1, "head": 0.1, "whole": 0.05, "staged": 0.05}
-UPDATES = 200 if FULL else 30
+UPDATES = plan.updates
 
 
 def draws(ds, split, seed, mean, std):
@@ -734,7 +755,7 @@ BASE = {
 
 def kept(study):
     """Name of a study's stored results; quick ones are always run."""
-    return f"06_{study}_{ds.name}" if FULL else None
+    return f"06_{study}_{ds.name}" if plan.full else None
 
 
 # %% [markdown]
@@ -748,12 +769,13 @@ def kept(study):
 # </details>
 
 # %% tags=["nbval-ignore-output"]
+several = len(plan.nets) > 1
 methods = training.study(
     transfer_run,
     target,
     base=BASE,
-    factors={"net": ["ResNet", "VGG"], "method": METHODS} if FULL else {"method": METHODS},
-    seeds=3 if FULL else 5,
+    factors={"net": plan.nets, "method": METHODS} if several else {"method": METHODS},
+    seeds=plan.method_seeds,
     name=kept("methods"),
 )
 torch.set_num_threads(THREADS)
@@ -765,7 +787,7 @@ plots.show(
         methods.frame(),
         x="method",
         y="val_accuracy",
-        lines="net" if FULL else None,
+        lines="net" if several else None,
         ylabel="validation accuracy",
         chance=0.2,
     ),
@@ -782,7 +804,7 @@ def margin(frame, method):
 
 
 frame = methods.frame()
-frame = frame[frame["net"] == "ResNet"] if FULL else frame
+frame = frame[frame["net"] == "ResNet"] if several else frame
 gain, band = margin(frame, "staged")
 expect("staged minus scratch, less its band", gain - band, low=0)
 
@@ -798,7 +820,7 @@ patient = training.study(
     base=BASE,
     factors={"updates": [UPDATES, 4 * UPDATES]},
     data_factors=["updates"],
-    seeds=3 if FULL else 2,
+    seeds=plan.seeds,
     name=kept("patience"),
 )
 torch.set_num_threads(THREADS)
@@ -824,14 +846,14 @@ expect("staged minus scratch with four times its updates", staged - longer, low=
 # </details>
 
 # %% tags=["nbval-ignore-output"]
-PICTURES = [100, 300, 1_000, 3_000] if FULL else [50, 200]
+PICTURES = plan.pictures
 numbers = training.study(
     transfer_run,
     target,
     base=BASE,
     factors={"method": ["scratch", "head", "staged"], "labelled": PICTURES},
     data_factors=["labelled"],
-    seeds=3 if FULL else 2,
+    seeds=plan.seeds,
     name=kept("pictures"),
 )
 torch.set_num_threads(THREADS)
@@ -938,8 +960,8 @@ frozen = training.study(
     frozen_run,
     target,
     base=plain | {"lr": RATES["whole"], "frozen": 0},
-    factors={"frozen": [0, 1, 2, 3, 4] if FULL else [0, 4]},
-    seeds=3 if FULL else 2,
+    factors={"frozen": plan.frozen},
+    seeds=plan.seeds,
     name=kept("frozen"),
 )
 torch.set_num_threads(THREADS)
@@ -961,7 +983,7 @@ plots.show(
 
 # %%
 means = frozen.summary("val_accuracy").set_index("frozen")["mean"]
-allowed = 0.0 if FULL else 0.05  # thirty updates on a hundred pictures change little
+allowed = plan.frozen_allowed  # a few updates on few pictures change little
 expect(
     "nothing frozen minus all frozen, with what is allowed", means[0] - means[4] + allowed, low=0
 )
@@ -1007,7 +1029,7 @@ check("pca", pca)
 # </details>
 
 # %% tags=["needs:pca"]
-shown = subset(target.val, 500 if FULL else 250, seed=1)
+shown = subset(target.val, plan.shown, seed=1)
 cloud = features("ResNet", shown.images).astype(np.float64)
 coordinates, shares = pca(cloud, 2)
 theirs = PCA(n_components=2).fit(cloud)
@@ -1089,7 +1111,7 @@ expect(
 # </details>
 
 # %% tags=["nbval-ignore-output"]
-SIZES = [16, 24, 32, 48, 64] if FULL else [16, 32, 48]
+SIZES = plan.enlarged
 rows = []
 for kind in borrowed:
     for size in SIZES:
@@ -1150,7 +1172,7 @@ def small_digits():
 
 def load_digits_data():
     """MNIST at the full budget, if it can be had; else the small ones."""
-    if FULL:
+    if plan.mnist:
         try:
             return data.load_mnist()
         except data.DataError as error:
@@ -1232,7 +1254,7 @@ def at_hand():
     """The nets whose weights can be had here, and why others cannot."""
     found = {}
     names = ["resnet18", "vgg16_bn", "inception_v3"] if torch.cuda.is_available() else ["resnet18"]
-    for name in names if FULL else []:
+    for name in names if plan.published else []:
         try:
             found[name] = port.pretrained(name).to(port.pick_device("auto"))
         except port.WeightsError as error:
@@ -1311,7 +1333,7 @@ pd.DataFrame(
 )
 
 # %%
-allowed = 0.0 if FULL else 0.03  # one run each, and short ones
+allowed = plan.final_allowed  # one run each, and short ones
 difference = final["staged"] - final["scratch"]
 expect("staged minus scratch on the test set, with what is allowed", difference + allowed, low=0)
 
