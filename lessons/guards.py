@@ -8,6 +8,7 @@ cell; `problems` asks them all.
 import json
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 from sources import METADATA, badge
@@ -16,6 +17,7 @@ MAX_BYTES = 1_200_000
 KNOWN_TAG = re.compile(r"nbval-ignore-output|(exercise|needs):[a-z][a-z0-9_]*")
 # Two folders or more from the root, or a Windows drive; not the path of a web address.
 _PATH = re.compile(r"(?<![\w.:/<-])/(?:[\w.+-]+/)+[\w.+-]*|\b[A-Za-z]:\\\w")
+_PAYLOAD = re.compile(r";base64,[\w+/=]+")  # a picture: many slashes, no path
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 Problems = Iterator[str]
@@ -36,7 +38,10 @@ def problems(path: Path) -> list[str]:
 def run_in_order(notebook: dict) -> Problems:
     """Each code cell was run once, from top to bottom."""
     for number, cell in enumerate(_code(notebook), start=1):
-        if cell["execution_count"] != number:
+        if _is_unsolved(notebook, cell):
+            if cell["execution_count"] is not None or cell["outputs"]:
+                yield f"{_name(cell)} shows what it gives only once an exercise is solved"
+        elif cell["execution_count"] != number:
             yield f"{_name(cell)} has execution count {cell['execution_count']}, not {number}"
 
 
@@ -57,17 +62,29 @@ def no_semicolon(notebook: dict) -> Problems:
 
 
 def alt_texts(notebook: dict) -> Problems:
-    """Each picture has an alt text, in its metadata and as plain text."""
+    """Each picture is HTML, whose alt text every page keeps, and stands there as plain text too."""
     for cell, output in _outputs(notebook):
-        for mime in output.get("data", {}):
-            if not mime.startswith("image/"):
-                continue
-            alt = output["metadata"].get(mime, {}).get("alt", "").strip()
-            plain = _text(output["data"].get("text/plain", ""))
-            if not alt or plain != f"[figure] {alt}":
-                yield f"{_name(cell)} shows a picture without alt text; use plots.show(fig, alt)"
-            if mime == "image/svg+xml":
-                yield f"{_name(cell)} shows an SVG, which differs between matplotlib versions"
+        data = output.get("data", {})
+        plain = _text(data.get("text/plain", ""))
+        alts = _alts(_text(data.get("text/html", "")))
+        alts += ["" for mime in data if mime.startswith("image/")]  # JupyterLab gives these none
+        if any(not alt.strip() or plain != f"[figure] {alt}" for alt in alts):
+            yield f"{_name(cell)} shows a picture without alt text; use plots.show(fig, alt)"
+        if "image/svg+xml" in data:
+            yield f"{_name(cell)} shows an SVG, which differs between matplotlib versions"
+
+
+def _alts(page: str) -> list[str]:
+    """Return the alt text of each picture in the HTML, "" where it has none."""
+    found: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            if tag == "img":
+                found.append(dict(attributes).get("alt") or "")
+
+    Reader().feed(page)
+    return found
 
 
 def cell_ids(notebook: dict) -> Problems:
@@ -115,8 +132,23 @@ def checks_compared(notebook: dict) -> Problems:
             seen.add(tag)
             if "nbval-ignore-output" in tags:
                 yield f"{_name(cell)} checks {tag}, and its output is ignored"
-            if not cell["outputs"]:
+            if not cell["outputs"] and not _is_unsolved(notebook, cell):
                 yield f"{_name(cell)} checks {tag} without a word"
+
+
+def solutions_in_place(notebook: dict) -> Problems:
+    """Check, hint, solution (where there is one), then the text that goes on: in this order."""
+    cells = notebook["cells"]
+    folded = _is_exercises(notebook)
+    for number, cell in enumerate(cells):
+        for name in _tagged(cell, "exercise"):
+            hint, *after = cells[number + 1 : number + 3]
+            left = re.sub(r"<details>.*?</details>", "", _text(hint["source"]), flags=re.DOTALL)
+            if hint["cell_type"] != "markdown" or left.strip():
+                yield f"{_name(cell)}: the cell after it holds more than hints"
+            wanted = f"solution-{name.replace('_', '-')}"
+            if folded and not (after and after[0].get("id") == wanted):
+                yield f"{_name(cell)}: its solution does not stand right after its hints"
 
 
 def mostly_compared(notebook: dict) -> Problems:
@@ -133,7 +165,7 @@ def no_machine_paths(notebook: dict) -> Problems:
         data = output.get("data", {})
         texts = [data[mime] for mime in data if mime.startswith("text/")]
         for text in [output.get("text", ""), *texts]:
-            if hit := _PATH.search(_text(text)):
+            if hit := _PATH.search(_PAYLOAD.sub("", _text(text))):
                 yield f"{_name(cell)} prints the path {hit[0]!r}"
 
 
@@ -169,10 +201,27 @@ GUARDS = (
     known_tags,
     lean_metadata,
     checks_compared,
+    solutions_in_place,
     mostly_compared,
     no_machine_paths,
     headings_in_order,
 )
+
+
+def _is_exercises(notebook: dict) -> bool:
+    """True for the learner's edition, which has folded solutions."""
+    return any(cell.get("id", "").startswith("solution-") for cell in notebook["cells"])
+
+
+def _is_unsolved(notebook: dict, cell: dict) -> bool:
+    """True for a cell whose output depends on what the learner has yet to write."""
+    depends = _tagged(cell, "exercise") or _tagged(cell, "needs")
+    return bool(depends) and _is_exercises(notebook)
+
+
+def _tagged(cell: dict, kind: str) -> list[str]:
+    tags = cell["metadata"].get("tags", [])
+    return [tag.partition(":")[2] for tag in tags if tag.startswith(f"{kind}:")]
 
 
 def _code(notebook: dict) -> list[dict]:

@@ -3,6 +3,7 @@
 The conventions of a lesson are told at the top of build.py.
 """
 
+import ast
 import re
 import symtable
 import tomllib
@@ -22,6 +23,7 @@ _SOLUTION = re.compile(
     r"^(?P<indent>[ \t]*)### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)",
     re.DOTALL | re.MULTILINE,
 )
+_DETAILS = re.compile(r"\s*<details>.*?</details>[ \t]*(?:\n|\Z)", re.DOTALL)
 _HEADER_WORDS = ("difficulty", "importance", "minutes")
 _SETUP = """\
 # Run this cell first. Where the course package is missing, as in Colab, it installs it.
@@ -33,9 +35,10 @@ if importlib.util.find_spec("coursekit") is None:
     package = "git+{url}"
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", package])
 
-from coursekit import plots
+from coursekit import {names}
 
-plots.use_style()"""
+{needs}plots.use_style()"""
+_BEYOND = ("torch", "torchvision")  # packages that a lesson may need and coursekit does not
 
 
 class LessonError(Exception):
@@ -76,6 +79,7 @@ def read_lesson(path: Path) -> NotebookNode:
     lesson = jupytext.read(path, fmt="py:percent")
     lesson.nbformat, lesson.nbformat_minor = 4, 5
     lesson.metadata = nbformat.from_dict(METADATA)
+    _split_hints(lesson)
     for cell in lesson.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
@@ -91,21 +95,22 @@ def solved_notebook(lesson: NotebookNode, name: str) -> NotebookNode:
 
 
 def exercise_notebook(lesson: NotebookNode, solved: NotebookNode, name: str) -> NotebookNode:
-    """Return the learner's notebook: stubs, a folded solution below each check, `solved`'s outputs.
+    """Return the learner's notebook: stubs, a folded solution behind the hint, `solved`'s outputs.
 
-    The outputs stay because they are what a learner should see, and `pytest --nbval` compares them.
+    The outputs stay because they are what a learner should see, and `pytest --nbval` compares them;
+    except below a check or a cell that needs one, where they would claim what is not yet true.
     """
     notebook = _derive(lesson, "exercises", name, stub)
     outputs = {cell.id: cell for cell in solved.cells if cell.cell_type == "code"}
     for cell in notebook.cells:
-        if cell.cell_type == "code":
+        if cell.cell_type == "code" and not (tags_of(cell, "exercise") or tags_of(cell, "needs")):
             cell.outputs = outputs[cell.id].outputs
             cell.execution_count = outputs[cell.id].execution_count
     folds = {exercise: _solution_fold(cell, exercise) for cell, exercise in _solutions(lesson)}
     cells = []
     for cell in notebook.cells:
         cells.append(cell)
-        # The hints come right after the check (see _check_exercises), the solution after them.
+        # The hints come right after the check, alone in their cell; the solution comes after them.
         before = cells[-2] if len(cells) > 1 else cell
         cells += [folds[exercise] for exercise in tags_of(before, "exercise")]
     notebook.cells = cells
@@ -141,13 +146,36 @@ def _derive(lesson: NotebookNode, folder: str, name: str, code) -> NotebookNode:
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace("{{badge}}", badge(folder, name))
         elif cell.source.strip() == "# {{setup}}":
-            cell.source = _SETUP.format(url=repository_url())
+            cell.source = _setup(lesson)
         elif cell.id in exercises:
             cell.source = code(cell.source, exercises[cell.id])
         cells.append(cell)
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(METADATA))
     notebook.nbformat_minor = 5
     return notebook
+
+
+def _setup(lesson: NotebookNode) -> str:
+    """Return the first code cell, which asks for the packages that the lesson itself imports."""
+    code = (cell.source for cell in lesson.cells if cell.cell_type == "code")
+    imported = set().union(*map(_imported, code))
+    needed = ", ".join(f'"{name}"' for name in _BEYOND if name in imported)
+    return _SETUP.format(
+        url=repository_url(),
+        names="lesson, plots" if needed else "plots",
+        needs=f"lesson.require({needed})\n" if needed else "",
+    )
+
+
+def _imported(source: str) -> set[str]:
+    """Return the top-level packages that a cell cannot do without: not those it tries to import."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names
 
 
 def _solution_fold(cell: NotebookNode, exercise: str) -> NotebookNode:
@@ -158,6 +186,21 @@ def _solution_fold(cell: NotebookNode, exercise: str) -> NotebookNode:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].strip("-")
+
+
+def _split_hints(lesson: NotebookNode) -> None:
+    """Give what follows an exercise's hints its own cell, so that the solution goes in between."""
+    cells: list[NotebookNode] = []
+    for cell in lesson.cells:
+        cells.append(cell)
+        hints = len(cells) > 1 and tags_of(cells[-2], "exercise") and cell.cell_type == "markdown"
+        end = 0
+        while hints and (fold := _DETAILS.match(cell.source, end)):
+            end = fold.end()
+        if end and cell.source[end:].strip():
+            cells.append(nbformat.v4.new_markdown_cell(cell.source[end:].strip("\n")))
+            cell.source = cell.source[:end].rstrip("\n")
+    lesson.cells = cells
 
 
 def _set_ids(lesson: NotebookNode) -> None:

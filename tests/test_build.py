@@ -65,15 +65,51 @@ def test_exercises_have_stubs_and_a_folded_solution_after_the_hint(sample):
     assert order.count("solution-double") == order.count("solution-square") == 1
 
 
-def test_exercises_keep_every_output_and_id_of_the_solved_notebook(sample):
+def test_exercises_keep_outputs_and_ids_but_promise_nothing_unsolved(sample):
     _, solved = read(sample / "notebooks" / "sample_lesson.ipynb")
     _, exercises = read(sample / "exercises" / "sample_lesson.ipynb")
     assert exercises.keys() - solved.keys() == {"solution-double", "solution-square"}
     for name, cell in solved.items():
-        if cell.cell_type == "code":
+        if cell.cell_type != "code":
+            continue
+        if any(
+            tag.partition(":")[0] in ("exercise", "needs") for tag in cell.metadata.get("tags", [])
+        ):
+            assert cell.outputs and not exercises[name].outputs
+            assert exercises[name].execution_count is None
+        else:
             assert exercises[name].outputs == cell.outputs
             assert exercises[name].execution_count == cell.execution_count
     assert solved["check-double"].outputs[0].text == "double: all good\n"
+
+
+def test_the_solution_stands_between_the_hints_and_what_follows_them(tmp_path):
+    hints = "# <details><summary>Hint</summary>a</details>\n#\n# <details>b</details>\n"
+    text = EXERCISE.replace("# <details><summary>Hint</summary></details>\n", hints)
+    parsed = sources.read_lesson(lesson(tmp_path, text + "#\n# ## Next\n# More.\n"))
+    solved = sources.solved_notebook(parsed, "01_lesson")
+    exercises = sources.exercise_notebook(parsed, solved, "01_lesson")
+    assert [cell.id for cell in solved.cells[2:]] == ["check-one", "hint-one", "next"]
+    assert [cell.id for cell in exercises.cells[2:]] == [
+        *("check-one", "hint-one", "solution-one", "next"),
+    ]
+    assert solved.cells[3].source.endswith("<details>b</details>")
+    assert solved.cells[4].source == "## Next\nMore."
+
+
+@pytest.mark.parametrize(
+    ("code", "asked"),
+    [
+        ("import torch.nn as nn", 'lesson.require("torch")'),
+        ("import numpy\nfrom torchvision import datasets", 'lesson.require("torchvision")'),
+        ("try:\n    import torch\nexcept ImportError:\n    torch = None", None),
+    ],
+)
+def test_setup_asks_for_the_packages_that_the_lesson_imports(tmp_path, code, asked):
+    text = f"# %% [markdown]\n# # T\n# %%\n# {{{{setup}}}}\n# %%\n{code}\n"
+    parsed = sources.read_lesson(lesson(tmp_path, text))
+    setup = sources.solved_notebook(parsed, "01_lesson").cells[1].source
+    assert (asked in setup.splitlines()) if asked else ("require" not in setup)
 
 
 def test_badge_and_setup_come_from_the_project_url(sample):
@@ -98,7 +134,7 @@ def test_live_figure_is_stored_once_with_its_last_picture(sample):
     _, cells = read(sample / "notebooks" / "sample_lesson.ipynb")
     (output,) = cells["live-none"].outputs
     assert output.data["text/plain"] == "[figure] A line that became longer."
-    assert "image/png" in output.data
+    assert output.data["text/html"].startswith('<img alt="A line that became longer."')
 
 
 def test_executing_again_gives_the_same_bytes(sample):
@@ -138,7 +174,9 @@ def test_no_execute_takes_new_text_and_refuses_new_code(sample, tmp_path, capsys
     source.write_text(text.replace("Add it to itself.", "Look it up."), encoding="utf-8")
     assert build.main([*arguments, "--out", str(tmp_path)]) == 0
     stored = (tmp_path / "exercises" / "sample_lesson.ipynb").read_text(encoding="utf-8")
-    assert "Look it up." in stored and "double: all good" in stored
+    assert "Look it up." in stored and "double: all good" not in stored
+    solved = (tmp_path / "notebooks" / "sample_lesson.ipynb").read_text(encoding="utf-8")
+    assert "Look it up." in solved and "double: all good" in solved
     source.write_text(text.replace('double", double, 3, 6', 'double", double, 4, 8'), "utf-8")
     assert build.main([*arguments, "--out", str(tmp_path)]) == 1
     assert "the code or the tags of cell 'check-double' changed" in capsys.readouterr().err

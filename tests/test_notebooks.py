@@ -99,7 +99,26 @@ BREAKS = [
     ),
     ("warning", lambda n: output(n, LINE).update(name="stderr"), "wrote to stderr"),
     ("semicolon", lambda n: cell(n, CODE).update(source=["a = 1\n", "a; \n"]), "semicolon"),
-    ("no alt", lambda n: output(n, PICTURE).update(metadata={}), "picture without alt text"),
+    (
+        "no alt",
+        lambda n: output(n, PICTURE)["data"].update({"text/html": ["<p>Look:\n", "<img src=''>"]}),
+        "picture without alt text",
+    ),
+    (
+        "empty alt",
+        lambda n: output(n, PICTURE)["data"].update(
+            {"text/html": "<img alt='' src=''>", "text/plain": "[figure] "}
+        ),
+        "picture without alt text",
+    ),
+    (
+        "picture that is not HTML",
+        lambda n: output(n, PICTURE).update(
+            data={"image/png": "iVBO", "text/plain": "[figure] It rises."},
+            metadata={"image/png": {"alt": "It rises."}},
+        ),
+        "picture without alt text",
+    ),
     (
         "alt is not the text",
         lambda n: output(n, PICTURE)["data"].update({"text/plain": "<Figure>"}),
@@ -147,6 +166,13 @@ BREAKS = [
         "code cells carry nbval-ignore-output",
     ),
     ("path", lambda n: output(n, LINE).update(text=["in /home/me/x.py\n"]), "'/home/me/x.py'"),
+    (
+        "path beside a picture",
+        lambda n: output(n, PICTURE)["data"].update(
+            {"text/html": "<img src='data:image/png;base64,/9j/4AAQ/'> from /home/me/x.py"}
+        ),
+        "'/home/me/x.py'",
+    ),
     ("drive", lambda n: output(n, LINE).update(text=["C:\\Users\\me"]), "prints the path"),
     ("heading skipped", lambda n: cell(n, TEXT).update(source="#### Deep"), "levels down"),
     ("two titles", lambda n: cell(n, TEXT).update(source="# Title"), "second title"),
@@ -154,6 +180,51 @@ BREAKS = [
     ("no badge", lambda n: n["cells"][0].update(source="# A sample lesson"), "lacks the Colab"),
     ("large", lambda n: cell(n, TEXT).update(source="x" * guards.MAX_BYTES), "at most"),
 ]
+
+
+BREAKS_OF_EXERCISES = [
+    (
+        "promise",
+        lambda n: output_of_unsolved(n, LINE, "double: all good\n"),
+        "only once an exercise is solved",
+    ),
+    (
+        "solution after the text",
+        lambda n: n["cells"].insert(position(n, TEXT) + 2, n["cells"].pop(position(n, TEXT) + 1)),
+        "solution does not stand right after",
+    ),
+    (
+        "text in the hint",
+        lambda n: cell(n, TEXT).update(source=cell(n, TEXT)["source"] + ["\n\nAnd so on."]),
+        "more than hints",
+    ),
+]
+
+
+def position(notebook, name):
+    """Where the cell with the id `name` stands."""
+    return notebook["cells"].index(cell(notebook, name))
+
+
+def output_of_unsolved(notebook, name, text):
+    """Store an output below a check that the learner has yet to pass."""
+    stream = {"output_type": "stream", "name": "stdout", "text": [text]}
+    cell(notebook, name)["outputs"].append(stream)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [b[1:] for b in BREAKS_OF_EXERCISES],
+    ids=[b[0] for b in BREAKS_OF_EXERCISES],
+)
+def test_each_guard_on_exercises_notices(sample, tmp_path, how, message):
+    notebook = json.loads((sample / "exercises" / "sample_lesson.ipynb").read_text("utf-8"))
+    how(notebook)
+    broken = tmp_path / "exercises" / "sample_lesson.ipynb"
+    broken.parent.mkdir()
+    broken.write_text(json.dumps(notebook), encoding="utf-8")
+    found = guards.problems(broken)
+    assert any(message in problem for problem in found), found
 
 
 @pytest.mark.parametrize(("how", "message"), [b[1:] for b in BREAKS], ids=[b[0] for b in BREAKS])
@@ -169,12 +240,13 @@ def test_each_guard_notices(sample, tmp_path, how, message):
 
 def test_every_guard_has_a_broken_notebook(sample):
     """No guard may stand without a case above that makes it speak."""
-    whole = json.loads((sample / "notebooks" / "sample_lesson.ipynb").read_text("utf-8"))
     silent = {guard.__name__ for guard in guards.GUARDS}
-    for _, how, _ in BREAKS:
-        notebook = copy.deepcopy(whole)
-        how(notebook)
-        silent -= {guard.__name__ for guard in guards.GUARDS if list(guard(notebook))}
+    for folder, breaks in {"notebooks": BREAKS, "exercises": BREAKS_OF_EXERCISES}.items():
+        whole = json.loads((sample / folder / "sample_lesson.ipynb").read_text("utf-8"))
+        for _, how, _ in breaks:
+            notebook = copy.deepcopy(whole)
+            how(notebook)
+            silent -= {guard.__name__ for guard in guards.GUARDS if list(guard(notebook))}
     assert not silent
 
 
