@@ -1,5 +1,7 @@
 """Weights in files: back as they were, no code run, and the same logits from ONNX."""
 
+import errno
+import os
 import pickle
 import sys
 
@@ -41,6 +43,19 @@ def test_weights_come_back_bit_for_bit(tmp_path, ending):
     for name, value in net.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
     assert next(path.parent.iterdir()) == path
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, ending, monkeypatch):
+    path = save_weights(make_net(), tmp_path / f"net{ending}")
+    before = path.read_bytes()
+
+    def disk_full(*paths):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(make_net(seed=1), path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_weights_that_two_layers_share_are_kept(tmp_path, ending):

@@ -1,7 +1,9 @@
 """Borrowed nets: published weights or one clear error, known parts, features that are kept."""
 
+import errno
 import hashlib
 import importlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -253,14 +255,35 @@ def test_a_damaged_file_of_features_is_made_anew(pictures, tmp_path, content):
     assert np.array_equal(first, again)
 
 
-def test_a_failure_leaves_no_half_file(pictures, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError("no space left")
+def test_features_that_cannot_be_kept_are_returned_all_the_same(pictures, tmp_path, monkeypatch):
+    net = port.SmallVGG(5, (4, 8))
+    kept = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path / "kept")
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="no space"):
-        port.cached_features(port.SmallVGG(5, (4, 8)), pictures, 32, MEAN, STD, folder=tmp_path)
-    assert not list(tmp_path.iterdir())
+    with pytest.warns(UserWarning, match="the disk is full.*set folder to a folder") as caught:
+        got = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path / "full")
+    assert np.array_equal(got, kept) and caught[0].filename == __file__
+    assert not list((tmp_path / "full").iterdir())
+
+
+def test_a_damaged_file_where_nothing_can_be_written_does_no_harm(pictures, tmp_path, monkeypatch):
+    net = port.SmallVGG(5, (4, 8))
+    first = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"half a fi")
+
+    def read_only(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", read_only)
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+    with pytest.warns(UserWarning, match="cannot be written to .Read-only"):
+        again = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    assert np.array_equal(first, again) and file.read_bytes() == b"half a fi"
 
 
 # --- the benchmark for the published nets --------------------------------------------------------

@@ -125,6 +125,29 @@ def test_a_saved_run_continues_bit_for_bit(data, rule, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["run.npz"]
 
 
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(data, tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    trainer = make_trainer(data, callbacks=[Checkpoint(path)])
+    trainer.fit(1)
+    before, save = path.read_bytes(), np.savez
+
+    def disk_full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", disk_full)
+    with pytest.warns(UserWarning) as caught:
+        history = trainer.fit(4)
+    assert len(history.epochs) == 4
+    (said,) = [str(w.message) for w in caught]
+    assert str(path) in said and "after epoch 2" in said and "No space left" in said
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["run.npz"]
+    monkeypatch.setattr(np, "savez", save)
+    trainer.fit(5)
+    resumed = make_trainer(data)
+    resumed.load(path)
+    assert resumed.epoch == 5
+
+
 def test_a_failed_save_leaves_the_old_file(data, tmp_path, monkeypatch):
     trainer = make_trainer(data)
     path = tmp_path / "run.npz"

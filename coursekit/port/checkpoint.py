@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from coursekit.data.files import written_whole
+
 
 def save_weights(net: torch.nn.Module, path: str | Path) -> Path:
-    """Write the net's parameters and buffers.
+    """Write the net's parameters and buffers, atomically: the old file or the new one.
 
     Args:
         net: any module.
@@ -31,11 +33,13 @@ def save_weights(net: torch.nn.Module, path: str | Path) -> Path:
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in net.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if _format(path) == "safetensors":
-        _safetensors().save_file(state, path)
-    else:
-        torch.save(state, path)
+    safe = _format(path) == "safetensors" and _safetensors()
+    with written_whole(path) as part:
+        if safe:
+            safe.save_file(state, part)
+        else:
+            with part.open("wb") as file:  # given a name, torch.save hides what the disk says
+                torch.save(state, file)
     return path
 
 

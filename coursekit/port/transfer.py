@@ -7,6 +7,7 @@ the same code takes off their heads.
 
 import hashlib
 import os
+import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from coursekit.data.files import why_not_written, written_whole
 from coursekit.port.checks.references_transfer import extract_features, prepare
 from coursekit.port.residual import BasicBlock
 
@@ -189,7 +191,8 @@ def cached_features(
     """What the head of ``net`` is given for each picture, computed once and kept in a file.
 
     The file's name is a hash of everything the features depend on: the net's weights and kind, the
-    pictures, and how they are prepared. A damaged file is computed anew.
+    pictures, and how they are prepared. A damaged file is computed anew; where none can be written,
+    a warning says why.
 
     Args:
         net: one of the three families; it is left as it was, on the device where it is.
@@ -206,22 +209,18 @@ def cached_features(
     try:
         with np.load(path) as kept:
             return kept["features"]
-    except FileNotFoundError:
-        pass
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        path.unlink()  # half a disk, half a file
+        pass  # not there, or damaged: it is written anew
     device = next(net.parameters()).device
     parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     batches = (prepare(part, size, mean, std).to(device) for part in parts)
     features = extract_features(net, head_of(net), batches).float().cpu().numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with written_whole(path) as part, part.open("wb") as file:
             np.savez(file, features=features)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    except OSError as error:
+        why = why_not_written(path.parent, error, features.nbytes, "folder")
+        warnings.warn(f"{why} The next call computes the features again.", stacklevel=2)
     return features
 
 

@@ -6,6 +6,7 @@ it needs. ``trainer.net``, ``.optimizer``, ``.step`` (updates done), ``.epoch`` 
 """
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,15 +108,34 @@ class EarlyStopping(Callback):
 
 
 class Checkpoint(Callback):
-    """Save the whole run to ``path`` every ``every`` epochs; ``Trainer.load`` continues it."""
+    """Save the whole run to ``path`` every ``every`` epochs; ``Trainer.load`` continues it.
+
+    Where it cannot be written, one warning says why and the run goes on; the file, if there is one,
+    stays that of the last epoch that could be saved.
+    """
 
     def __init__(self, path: str | Path, every: int = 1) -> None:
         self.path, self.every = Path(path), every
 
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Forget what went wrong in an earlier ``fit``."""
+        self._warned = False
+
     def on_epoch_end(self, trainer: "Trainer") -> None:
         """Write, atomically."""
-        if trainer.epoch % self.every == 0:
+        if trainer.epoch % self.every:
+            return
+        try:
             trainer.save(self.path)
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"Checkpoint: {self.path} cannot be written after epoch {trainer.epoch} "
+                    f"({error}). The run goes on; free some space, or trainer.save() it elsewhere "
+                    "when it is done",
+                    stacklevel=2,
+                )
 
 
 class L1Penalty(Callback):
