@@ -1,15 +1,19 @@
-# The two commands you need:    make lab     JupyterLab on the first lesson
-#                               make test    all tests, notebooks included
-# Both make .venv and install into it first, and again only when what is installed changes.
+# The commands you need:    make lab     JupyterLab with your own copies of the lessons, in work/
+#                           make grade NOTEBOOK=work/01_fc_nets.ipynb
+#                           make test    all tests, notebooks included
+# All make .venv and install into it first, and again only when what is installed changes.
 
 # The Pythons to try, best first; name one to decide yourself: make lab PYTHON=python3.12
 PYTHON = python3 python3.13 python3.12 python3.11 python
 VENV = .venv
 PY = $(VENV)/bin/python
 
-TEST_EXTRAS = torch,lab,test
-LESSON = notebooks/01_fc_nets.ipynb
+PIP = $(PY) -m pip install --quiet --disable-pip-version-check
+WORK = work
+LESSON = $(WORK)/start.ipynb
 LAB_FLAGS =
+NOTEBOOK = $(WORK)/01_fc_nets.ipynb
+GRADE_FLAGS =
 TEST_FLAGS =
 # A worker a core, each with one thread. In the order of the files, so that notebooks, which are as
 # long as one another, come last and no worker waits for the other.
@@ -20,29 +24,37 @@ SOURCES = pyproject.toml constraints.txt setup.py \
 
 HTML = build/html
 
-.PHONY: help lab test notebooks html bench lint types clean
+.PHONY: help lab lab-numpy grade test notebooks html bench lint types clean
 
 help:
-	@echo 'make lab        JupyterLab on the first lesson (LESSON=..., LAB_FLAGS=...)'
+	@echo 'make lab        JupyterLab; your copies of the lessons are in $(WORK)/ (LESSON=..., LAB_FLAGS=...)'
+	@echo 'make lab-numpy  the same without PyTorch and its 5 GB: lessons 1 to 3'
+	@echo 'make grade      how far you are in NOTEBOOK=$(NOTEBOOK) (GRADE_FLAGS=...)'
 	@echo 'make test       every test, and every notebook run again (TEST_FLAGS=...)'
 	@echo 'make notebooks  build notebooks/ and exercises/ from lessons/'
 	@echo 'make html       the stored lessons as pages in $(HTML)/'
 	@echo 'make bench      run every benchmark; results go to benchmarks/results/'
 	@echo 'make lint       ruff;  make types: mypy;  make clean: remove all that was built'
 
-lab: $(VENV)/.lab
+lab: $(VENV)/.all
+lab-numpy: $(VENV)/.numpy
+lab lab-numpy:
+	@$(PY) -m coursekit.lesson $(WORK)
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(LESSON) $(LAB_FLAGS)
 
-test: $(VENV)/.test
+grade: $(VENV)/.numpy
+	@$(PY) -m coursekit.grading $(NOTEBOOK) $(GRADE_FLAGS)
+
+test: $(VENV)/.all
 	$(PY) -m pytest --nbval $(WORKERS) $(TEST_FLAGS)
 
-notebooks: $(VENV)/.test
+notebooks: $(VENV)/.all
 	$(PY) lessons/build.py
 
 html: $(VENV)/.dev
 	$(PY) lessons/build.py --no-execute --html $(HTML)
 
-bench: $(VENV)/.test
+bench: $(VENV)/.all
 	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "== $$script"; $(PY) $$script; \
 	done
@@ -60,16 +72,18 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is a file that is newer than all that was installed.
-$(VENV)/.lab: $(PY) $(SOURCES)
-	$(PY) -m pip install -e '.[lab]'
+$(VENV)/.numpy: $(PY) $(SOURCES)
+	@echo '== coursekit, JupyterLab, pytest: about a minute'
+	@$(PIP) -e '.[lab,test]'
 	@touch $@
 
-$(VENV)/.test: $(PY) $(SOURCES)
-	$(PY) -m pip install -e '.[$(TEST_EXTRAS)]'
+$(VENV)/.all: $(VENV)/.numpy
+	@echo '== PyTorch: 5 GB, some minutes'
+	@$(PY) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["torch"]))' | xargs $(PIP)
 	@touch $@
 
 $(VENV)/.dev: $(PY) $(SOURCES)
-	$(PY) -m pip install -c constraints.txt -e '.[dev]'
+	@$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 $(PY):

@@ -15,6 +15,7 @@ from .split import stratified
 NAMES = ("auto", "cifar10", "bundled")
 BUDGETS = ("full", "quick")
 
+_told: list[str] = []  # the reasons already printed
 _failed: str | None = None  # why the download did not work: "auto" tries it once in a process
 
 
@@ -52,7 +53,8 @@ def load(
     found = _cifar10_or_reason(source)
     if isinstance(found, Path):
         return cifar10.read(found, _default(val_size, 5000), train_size, seed)
-    if found:
+    if found and not _told:
+        _told.append(found)  # once: a lesson loads several times
         print(f"Data: the bundled set, drawn by code; it is not CIFAR-10. {found}")
     return _bundled(_default(val_size, 1000), train_size, seed)
 

@@ -21,8 +21,9 @@ def require(*packages: str) -> None:
     """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
+        title = _TITLES.get(missing[0], missing[0])
         raise PackageMissing(
-            f"This lesson needs {_TITLES.get(missing[0], missing[0])}, which is not installed here; "
-            f"run `%pip install {' '.join(missing)}` in a cell, or `make lab` in the repository, "
-            "then restart the kernel."
+            f"This lesson needs {title}, which is not installed here: run `%pip install "
+            f"{' '.join(missing)}` in a cell or `make lab` in the repository, then restart the "
+            "kernel."
         )

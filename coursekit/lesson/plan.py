@@ -5,6 +5,7 @@ size, number of epochs or bar, with one column for each of the four worlds; its 
 ``plan.epochs`` and know nothing of worlds.
 """
 
+import os
 from typing import Any
 
 from coursekit.data import budget
@@ -69,21 +70,23 @@ class Plan:
         raise AttributeError(f"the plan has no row {name!r}; there are {sorted(self._rows)}")
 
     def __repr__(self) -> str:
-        lines = [
-            f"World: {_TITLES[self.data_name]} ({self._pictures:,} for training), at the "
-            f"{self.budget} budget.",
-            f"Time: about {_spoken(self.minutes * relative_time())} on this machine for the whole "
-            "lesson" + (f"; at the quick budget {self._quick()}." if self.full else "."),
+        asked = os.environ.get("COURSEKIT_DATA")
+        why = f", as COURSEKIT_DATA={asked} asks" if asked == self.data_name else ""
+        told = [
+            f"This lesson runs on {_TITLES[self.data_name]} ({self._pictures:,} for training) at "
+            f"the {self.budget} budget{why}.",
+            f"On this machine it takes about {_spoken(self.minutes * relative_time())}"
+            + (f"; with COURSEKIT_BUDGET=quick, {self._quick()}." if self.full else "."),
         ]
         if (self.data_name, self.budget) != WORLDS[0]:
-            lines.append(
+            told.append(
                 "The text reports what was found on CIFAR-10 at the full budget. Your numbers will "
                 "differ; the checks below each claim hold here too."
             )
-        return "\n".join(lines)
+        return "\n".join(told)
 
     def _quick(self) -> str:
-        return f"about {_spoken(self._quick_minutes * relative_time())} (COURSEKIT_BUDGET=quick)"
+        return _spoken(self._quick_minutes * relative_time())
 
 
 def _spoken(minutes: float) -> str:

@@ -1,0 +1,108 @@
+"""The folder a learner works in: a copy of exercises/ that updates of the course never touch."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+START = "start.ipynb"
+_MINUTES = re.compile(r"\b(\d+) minutes\b")
+
+
+def prepare(work: Path, exercises: Path, notebooks: Path) -> list[str]:
+    """Copy to `work` the exercises that are not there yet, and write its start page.
+
+    A file that is there is the learner's: it is never written to. The start page is ours and is
+    written anew each time.
+
+    Args:
+        work: made where it is missing.
+        exercises: the learners' edition.
+        notebooks: the solved edition, to which the start page links.
+
+    Returns:
+        the names of the files copied.
+
+    Raises:
+        ValueError: `exercises` holds no notebook, or `work` is a file or is `exercises` itself.
+    """
+    lessons = sorted(exercises.glob("[0-9]*.ipynb"))
+    if not lessons:
+        raise ValueError(
+            f"exercises: found no notebook in {exercises}; needed the learners' edition"
+        )
+    if work.exists() and not work.is_dir():
+        raise ValueError(f"work: {work} is a file; needed a folder")
+    if work.resolve() in (exercises.resolve(), notebooks.resolve()):
+        raise ValueError(f"work: got {work}; needed a folder other than the course's own")
+    work.mkdir(parents=True, exist_ok=True)
+    copied = [path.name for path in lessons if not (work / path.name).exists()]
+    for name in copied:
+        _put(work / name, (exercises / name).read_bytes())
+    page = json.dumps(_start_page(work, lessons, notebooks), indent=1, ensure_ascii=False)
+    _put(work / START, (page + "\n").encode())
+    return copied
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write the file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _start_page(work: Path, lessons: list[Path], notebooks: Path) -> dict:
+    """Return the start page as a notebook of one text."""
+    rows = []
+    for path in lessons:
+        title, exercises, minutes = _outline(path)
+        solved = os.path.relpath(notebooks / path.name, work).replace(os.sep, "/")
+        rows.append(
+            f"| **[{title}]({path.name})** | {exercises} | {minutes / 60:.1f} hours | "
+            f"[solved]({solved}) |"
+        )
+    text = f"""\
+# Start here
+
+Open a lesson in the first column, and run its cells from top to bottom (Shift+Enter). Where a cell
+says that your code goes there, write it, and run the check below it.
+
+| lesson | exercises | time for them | with all results |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+- **This folder is yours.** Its lessons are copies: an update of the course never changes them. To
+  start one over, rename or delete it and run `make lab` again.
+- **An exercise can wait.** *Run All Cells* goes through a lesson with unsolved exercises, too: it
+  then uses the course's own solution and says so.
+- **How far am I?** In a terminal: `make grade NOTEBOOK=work/{lessons[0].name}`."""
+    return {
+        "cells": [
+            {
+                "cell_type": "markdown",
+                "id": "start-here",
+                "metadata": {},
+                "source": text.splitlines(keepends=True),
+            }
+        ],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _outline(path: Path) -> tuple[str, int, int]:
+    """Return a lesson's title, how many exercises it has, and their minutes."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    title = "".join(cells[0]["source"]).partition("\n")[0].lstrip("# ")
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    told = [text for text in texts if "Difficulty" in text and _MINUTES.search(text)]
+    tags = [tag for cell in cells for tag in cell["metadata"].get("tags", [])]
+    exercises = sum(tag.startswith("exercise:") for tag in tags)
+    return title, exercises, sum(int(_MINUTES.findall(text)[-1]) for text in told)
