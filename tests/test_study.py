@@ -467,6 +467,46 @@ def test_recompute(data, tmp_path, monkeypatch, how):
     assert runs() == 4 and again.source == "computed"
 
 
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_results_of_other_code_are_taken_where_nothing_may_be_recomputed(data, monkeypatch, how):
+    options = {"factors": {"lr": [1, 2]}, "n_jobs": 1, "name": "n"}
+    first = study(quick, data, base=BASE, seeds=2, **options)
+    changed = {**BASE, "hidden": 9}
+    if how == "environment":
+        monkeypatch.setenv("COURSEKIT_RECOMPUTE", "never")
+    asked = {} if how == "environment" else {"recompute": "never"}
+    other = study(quick, data, base=changed, seeds=2, **options, **asked)
+    same(first, other)
+    assert other.source == "4 of 4 runs from n.json, of other code, settings or data"
+    with pytest.raises(StudyError, match="no stored result has arm 'lr=1' with seed 2"):
+        study(quick, data, base=changed, seeds=3, **options, **asked)
+    # Nothing was written over: the results still fit the study they are of.
+    assert study(quick, data, base=BASE, seeds=2, **options).source.endswith("from your n.json")
+
+
+def test_recompute_is_one_of_three(data):
+    with pytest.raises(StudyError, match="recompute: got 'no'; needed True, False or 'never'"):
+        study(quick, data, base=BASE, factors={"lr": [1, 2]}, recompute="no")
+
+
+def test_a_long_recomputation_is_announced(data, folder, capsys):
+    options = {"base": BASE, "factors": {"lr": [1, 2]}, "seeds": 2, "n_jobs": 1, "name": "long"}
+    study(quick, data, **options)
+    options["base"] = {**BASE, "hidden": 9}
+    study(quick, data, **options)
+    assert capsys.readouterr().out == ""  # a matter of seconds
+    stored = json.loads((folder / "long.json").read_text(encoding="utf-8"))
+    for row in stored["runs"]:
+        row["seconds"] = 600.0
+    (folder / "long.json").write_text(json.dumps(stored), encoding="utf-8")
+    study(quick, data, **options)
+    assert capsys.readouterr().out == ""  # nothing to compute
+    study(quick, data, **{**options, "base": {**BASE, "hidden": 10}})
+    said = capsys.readouterr().out
+    assert said.startswith("Study long: 4 runs are computed, about 40 minutes,")
+    assert "COURSEKIT_RECOMPUTE=never" in said and 'recompute="never"' in said
+
+
 def test_another_study_of_the_name_starts_afresh(data, folder):
     options = {"factors": {"lr": [1, 2]}, "seeds": 2, "n_jobs": 1, "name": "n"}
     study(quick, data, base=BASE, **options)

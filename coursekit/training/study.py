@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from joblib import effective_n_jobs
 
 import coursekit
 from coursekit.data.dataset import Dataset
@@ -132,7 +133,7 @@ def study(
     name: str | None = None,
     n_jobs: int = -1,
     data_factors: Collection[str] = (),
-    recompute: bool = False,
+    recompute: bool | Literal["never"] = False,
 ) -> StudyResult:
     """Run every arm with every seed, and refuse a comparison that would not be fair.
 
@@ -167,7 +168,9 @@ def study(
         name: of the file of results; None keeps nothing.
         n_jobs: processes; -1 uses every core.
         data_factors: settings that are meant to change which pictures are drawn.
-        recompute: run everything anew, as with ``COURSEKIT_RECOMPUTE=1``.
+        recompute: True runs everything anew, as ``COURSEKIT_RECOMPUTE=1`` does. "never", as
+            ``COURSEKIT_RECOMPUTE=never``, takes the stored results even where code, settings or
+            data have changed since, and `StudyResult.source` says so.
 
     Raises:
         StudyError: arms that cannot be compared, or settings or code that cannot be kept; the
@@ -180,8 +183,13 @@ def study(
         if factor not in declared:
             raise StudyError(f"data_factors: {factor!r} is not among what varies, {list(declared)}")
     header = _header(run, data, base, changes) if name is not None else {}
-    store = Store(name, header, recompute=recompute or _recompute_is_asked())
+    if recompute not in (True, False, "never"):
+        raise StudyError(f"recompute: got {recompute!r}; needed True, False or 'never'")
+    asked = recompute or _recompute_asked()
+    store = Store(name, header, recompute=asked is True)
     wanted = [(arm, seed) for arm in settings for seed in seeds]
+    if asked == "never":
+        store.take_others(wanted)
     guard = StreamGuard(data_factors)
     for arm, seed in wanted:
         if (arm, seed) in store.rows:
@@ -190,6 +198,7 @@ def study(
     # Seed by seed, so that an unfair comparison comes out early.
     missing = [(arm, seed) for seed in seeds for arm in settings if (arm, seed) not in store.rows]
     if missing:
+        _tell_how_long(store, len(missing), n_jobs)
         prototype = AuditedDataset.of(data)
         jobs = [(run, arm, settings[arm], prototype, seed) for arm, seed in missing]
         done, total = len(wanted) - len(missing), len(wanted)
@@ -215,8 +224,23 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(int(s) for s in chosen)
 
 
-def _recompute_is_asked() -> bool:
-    return os.environ.get("COURSEKIT_RECOMPUTE", "0") not in ("", "0")
+def _recompute_asked() -> bool | Literal["never"]:
+    chosen = os.environ.get("COURSEKIT_RECOMPUTE") or "0"
+    return "never" if chosen == "never" else chosen != "0"
+
+
+def _tell_how_long(store: Store, runs: int, n_jobs: int) -> None:
+    """Say before minutes are spent on what is stored for other code, settings or data."""
+    if not store.others:
+        return
+    each = np.mean([row["seconds"] for row in store.others.values()])
+    minutes = runs * each / min(effective_n_jobs(n_jobs), runs) / 60
+    if minutes >= 1:
+        print(
+            f"Study {store.header['name']}: {runs} runs are computed, about {minutes:.0f} minutes, "
+            "since code, settings or data differ from those of the stored results. To take these "
+            'instead, interrupt and set COURSEKIT_RECOMPUTE=never, or pass recompute="never".'
+        )
 
 
 def _header(

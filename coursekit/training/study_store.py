@@ -34,6 +34,7 @@ class Store:
 
     Runs are taken from the user's file and from the one shipped with the package, wherever hash
     and schema fit. Writing goes to the user's file alone, and replaces one that does not fit.
+    ``others`` holds the runs of a file of that name whose hash does not fit.
 
     Args:
         name: the file's name without ``.json``; None keeps nothing.
@@ -48,6 +49,7 @@ class Store:
         self.path = None if name is None else folder() / f"{name}.json"
         self.rows: dict[RunKey, Row] = {}
         self.origin: dict[RunKey, str] = {}  # for each run that was read: where it is from
+        self.others: dict[RunKey, Row] = {}
         if self.path is None or recompute:
             return
         file = self.path.name
@@ -70,9 +72,13 @@ class Store:
         """Runs of a file; none if it does not exist, is of another study, or is damaged."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if (content["schema"], content["hash"]) != (SCHEMA, self.header["hash"]):
+            if content["schema"] != SCHEMA:
                 return []
-            return [_unpacked(row) for row in content["runs"]]
+            rows = [_unpacked(row) for row in content["runs"]]
+            if content["hash"] == self.header["hash"]:
+                return rows
+            self.others |= {(row["arm"], row["seed"]): row for row in rows}
+            return []
         except (FileNotFoundError, NotADirectoryError):
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -85,6 +91,22 @@ class Store:
                 stacklevel=4,
             )
             return []
+
+    def take_others(self, wanted: list[RunKey]) -> None:
+        """Take the runs of other code, settings or data, too, where they are all that there is.
+
+        Raises:
+            StudyError: a wanted run is not among them either; nothing was taken.
+        """
+        missing = [key for key in wanted if key not in self.rows]
+        for arm, seed in missing:
+            if (arm, seed) not in self.others:
+                raise StudyError(
+                    f"recompute: got 'never', but no stored result has arm {arm!r} with seed "
+                    f"{seed}; leave it out to compute what is missing"
+                )
+        rows = [self.others[key] for key in missing]
+        self._take(rows, f"{self.header['name']}.json, of other code, settings or data")
 
     def add(self, row: Row) -> None:
         """Keep a finished run, on disk too: a study that is killed loses only runs under way."""
