@@ -24,13 +24,14 @@ SOURCES = pyproject.toml constraints.txt setup.py \
 
 HTML = build/html
 
-.PHONY: help lab lab-numpy grade test notebooks html bench lint types clean
+.PHONY: help lab lab-numpy grade test worlds notebooks html bench lint types clean
 
 help:
 	@echo 'make lab        JupyterLab; your copies of the lessons are in $(WORK)/ (LESSON=..., LAB_FLAGS=...)'
 	@echo 'make lab-numpy  the same without PyTorch and its 5 GB: lessons 1 to 3'
 	@echo 'make grade      how far you are in NOTEBOOK=$(NOTEBOOK) (GRADE_FLAGS=...)'
 	@echo 'make test       every test, and every notebook run again (TEST_FLAGS=...)'
+	@echo 'make worlds     every lesson at the full budget without a network, and on CIFAR-10 in COURSEKIT_DATA'
 	@echo 'make notebooks  build notebooks/ and exercises/ from lessons/'
 	@echo 'make html       the stored lessons as pages in $(HTML)/'
 	@echo 'make bench      run every benchmark; results go to benchmarks/results/'
@@ -47,6 +48,9 @@ grade: $(VENV)/.numpy
 
 test: $(VENV)/.all
 	$(PY) -m pytest --nbval $(WORKERS) $(TEST_FLAGS)
+
+worlds: $(VENV)/.all
+	$(PY) -m pytest -m worlds tests/test_worlds.py $(TEST_FLAGS)
 
 notebooks: $(VENV)/.all
 	$(PY) lessons/build.py
