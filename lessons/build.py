@@ -175,12 +175,10 @@ def write(path: Path, text: str) -> None:
 
 
 def write_html(path: Path, text: str, folder: Path) -> None:
-    """Write the notebook as a page that keeps the pictures' alt texts."""
+    """Write the notebook as a page."""
     from nbconvert import HTMLExporter
 
-    here = Path(__file__).resolve().parent
-    exporter = HTMLExporter(template_name="html", extra_template_basedirs=[str(here)])
-    page, _ = exporter.from_notebook_node(nbformat.reads(text, as_version=4))
+    page, _ = HTMLExporter().from_notebook_node(nbformat.reads(text, as_version=4))
     write(folder / path.parent.name / f"{path.stem}.html", page)
 
 
