@@ -1,14 +1,17 @@
 """Pictures of one's own: folders and arrays become a `Dataset`, or one error says what to mend."""
 
+import inspect
 import os
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from coursekit import data, nn, optim
-from coursekit.data import DataError, Split, from_arrays, from_folder
+from coursekit.data import DataError, Split, from_arrays, from_folder, own
 from coursekit.training import Trainer
 
 COLORS = {"bird": (200, 30, 30), "cat": (30, 200, 30), "dog": (30, 30, 200)}
@@ -605,3 +608,40 @@ def test_it_is_a_dataset_as_load_gives_one(tmp_path):
     assert not ds.train.images.flags.writeable and ds.train.labels.dtype == np.int64
     x, y = next(ds.batches(ds.train, 4, rng=np.random.default_rng(0)))
     assert x.shape == (4, 3, 4, 4) and x.dtype == np.float32 and y.shape == (4,)
+
+
+# --- docs/own_data.md ----------------------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "own_data.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("k", range(len(BLOCKS)))
+def test_the_pages_examples_run_as_written(tmp_path, monkeypatch, capsys, k):
+    if "import torch" in BLOCKS[k]:
+        pytest.importorskip("torch")
+    fill(tmp_path / "pets", 10, ".jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSEKIT_PROGRESS", "off")
+    exec(compile(BLOCKS[k], f"{PAGE.name}, example {k + 1}", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out.startswith(("Dataset pets: 18 train", "Dataset own: ", "{'loss"))
+    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+
+def test_the_page_shows_each_function_and_its_names_are_real():
+    text = PAGE.read_text(encoding="utf-8")
+    assert len(BLOCKS) == 3
+    for name in ("from_folder", "from_arrays"):
+        assert any(f"data.{name}(" in block for block in BLOCKS)
+        options = inspect.signature(getattr(data, name)).parameters
+        told = re.findall(rf"data\.{name}\((.*?)\)", text)
+        assert {o for call in told for o in re.findall(r"(\w+)=", call)} <= set(options)
+    assert {"size", "grayscale", "val_size", "test_size", "seed"} <= set(
+        inspect.signature(from_folder).parameters
+    )
+    for name in re.findall(r"`data\.(\w+)", text):
+        assert hasattr(data, name)
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert links and all((PAGE.parent / link).is_file() for link in links)
+    kinds = {".jpg", ".png", ".webp", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"}
+    assert kinds == set(own.ENDINGS) - {".jpeg", ".tif"}

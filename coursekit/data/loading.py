@@ -15,7 +15,7 @@ from .split import stratified
 NAMES = ("auto", "cifar10", "bundled")
 BUDGETS = ("full", "quick")
 
-_told: list[str] = []  # the reasons already printed
+_told: set[str] = set()  # the reasons already printed
 _failed: str | None = None  # why the download did not work: "auto" tries it once in a process
 
 
@@ -53,8 +53,8 @@ def load(
     found = _cifar10_or_reason(source)
     if isinstance(found, Path):
         return cifar10.read(found, _default(val_size, 5000), train_size, seed)
-    if found and not _told:
-        _told.append(found)  # once: a lesson loads several times
+    if found and found not in _told:
+        _told.add(found)  # once: a lesson loads several times
         print(f"Data: the bundled set, drawn by code; it is not CIFAR-10. {found}")
     return _bundled(_default(val_size, 1000), train_size, seed)
 
@@ -150,7 +150,8 @@ def _folder(chosen: str | os.PathLike[str], asked_by: str) -> Path:
     if folder is None:
         raise DataError(
             f"{asked_by}: found {_content(place)} in {place}; needed {cifar10.FOLDER}/ (the "
-            f"'python version') or {cifar10.ARCHIVE.name} in it."
+            f"'python version') or {cifar10.ARCHIVE.name} in it. Pictures of your own: "
+            "data.from_folder(path)."
         )
     return folder
 
