@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coursekit import data as cdata
 from coursekit.data import bundled
 from coursekit.data.bundled.canvas import SIZE, Canvas, palette
 
@@ -89,6 +90,7 @@ def tiny(tmp_path, monkeypatch):
 
     monkeypatch.setattr(bundled, "_drawn", draw)
     monkeypatch.setattr(bundled, "SHA256", hashlib.sha256(records).hexdigest())
+    monkeypatch.setattr(bundled, "_unwritten", {})
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "not" / "there" / "yet"))
     bundled.load_arrays()
     (path,) = (tmp_path / "not" / "there" / "yet").iterdir()
@@ -111,12 +113,22 @@ def test_a_damaged_file_is_drawn_again(tiny, damage):
     assert images[0].tobytes() == good[1:3073]
 
 
-def test_without_a_cache_it_is_drawn_every_time(tiny, tmp_path, monkeypatch):
+def test_without_a_cache_it_is_drawn_once_and_kept_in_memory(tiny, tmp_path, monkeypatch):
     path, calls = tiny
+    good = path.read_bytes()
     monkeypatch.setenv("COURSEKIT_CACHE", str(path / "a file is no folder"))
-    bundled.load_arrays()
-    bundled.load_arrays()
-    assert calls == [0, 0, 0]
+    with pytest.warns(UserWarning, match="kept in memory") as caught:
+        first, again = (cdata.load("bundled") for _ in "12")
+    assert calls == [0, 0]  # the first was the fixture's
+    np.testing.assert_array_equal(first.train.images, again.train.images)
+    (warning,) = caught
+    said = str(warning.message)
+    assert "found a file on the way to this folder" in said and "Set COURSEKIT_CACHE to" in said
+    assert warning.filename == __file__
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "elsewhere"))
+    bundled.load_arrays()  # it can be written by now
+    (written,) = (tmp_path / "elsewhere").iterdir()
+    assert calls == [0, 0] and written.read_bytes() == good and not bundled._unwritten
 
 
 def test_a_write_that_fails_leaves_nothing(tiny, monkeypatch):
@@ -127,7 +139,8 @@ def test_a_write_that_fails_leaves_nothing(tiny, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    bundled.load_arrays()
+    with pytest.warns(UserWarning, match="the disk is full: found .* needed about 37 MB"):
+        bundled.load_arrays()
     assert not list(path.parent.iterdir())
 
 

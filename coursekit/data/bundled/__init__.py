@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
-from ..files import cache_dir
+from ..files import cache_dir, why_not_written, written_whole
 from .birds_frogs import BIRDS, FROGS
 from .canvas import SIZE, Canvas
 from .cars_trucks import AUTOMOBILES, TRUCKS
@@ -47,6 +46,8 @@ SHA256 = "b27dec7e5d12f22ed59b1774bf78948506347668d844701a1990033a8d321cca"
 """Of the set with seed 0, as records: a byte for the label, then 3072 for the picture."""
 
 _SHEET = 100  # pictures drawn at a time: their arrays fit in a core's cache
+_unwritten: dict[str, bytes] = {}
+"""By its hash, the set that could not be written to the cache."""
 _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -54,8 +55,8 @@ def load_arrays(seed: int = 0) -> _Arrays:
     """Return the bundled set, its classes equally often in both parts.
 
     Seed 0, the set that lessons use, is kept in the cache folder and checked when read; a damaged
-    file is drawn again, and a folder that cannot be written to does no harm. Other seeds give
-    other pictures of the same kind, drawn at every call.
+    file is drawn again. Where the folder cannot be written, a warning says why, and the set is
+    kept in memory. Other seeds give other pictures of the same kind, drawn at every call.
 
     Returns:
         Train images, uint8 (10000, 3, 32, 32), train labels, int64 (10000,), test images
@@ -118,18 +119,19 @@ def _cached() -> bytes:
         records = path.read_bytes()
         if hashlib.sha256(records).hexdigest() == SHA256:
             return records
-    records = _drawn(0)
-    with contextlib.suppress(OSError):
-        _write(path, records)
-    return records
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file in one piece, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
+    kept = _unwritten.get(SHA256)
+    records = kept or _drawn(0)
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        with written_whole(path) as part:
+            part.write_bytes(records)
+    except OSError as err:
+        if kept is None:
+            why = why_not_written(path.parent, err, len(records), "COURSEKIT_CACHE")
+            warnings.warn(
+                f"{why} Until this process ends, the bundled pictures are kept in memory.",
+                stacklevel=5,  # the caller of coursekit.data.load
+            )
+        _unwritten[SHA256] = records
+    else:
+        _unwritten.clear()
+    return records
