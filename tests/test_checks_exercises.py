@@ -458,6 +458,7 @@ def test_a_wrong_value_tells_index_expected_and_got():
     assert _message("relu_forward", wrong).splitlines() == [
         f"✗ relu_forward: out[1, 2] should be {max(x[1, 2], 0):.6g}, got -7",
         "  inputs: x of shape (4, 5)",
+        "  to look closer: from coursekit import checks; checks.last_failure().plot()",
     ]
 
 

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coursekit.checks.outcomes import Outcome, agree, execute, mismatch
-from coursekit.checks.report import ExerciseError, say
+from coursekit.checks import notebook
+from coursekit.checks.failures import Failure, remember
+from coursekit.checks.outcomes import Mismatch, Outcome, agree, execute, mismatch, snapshot
+from coursekit.checks.prints import Kept
+from coursekit.checks.report import ExerciseError, NotAttempted, say
 
 if TYPE_CHECKING:
     from coursekit.checks.zoo.animal import Animal
@@ -134,16 +137,31 @@ class Diagnosis:
         failed: indices of the cases that failed; case 0 is the ordinary one.
         seen: whether its values alone, of one ordinary batch, would have shown that.
         message: for the learner, "" if nothing failed.
+        unwritten: the function that is still to be written, "" if there is none; then no other
+            case than the ordinary one was looked at.
+        failure: the first case that failed, to look into; ``None`` if there is none.
+        printed: what the functions printed there, unless that was let through at once.
     """
 
     cases: int
     failed: list[int]
     seen: bool
     message: str
+    unwritten: str = ""
+    failure: Failure | None = None
+    printed: Kept | None = None
 
 
 def check(name: str, *functions: Callable, seed: int = 0) -> None:
     """Check a learner's function and print "✓ NAME: N checks passed".
+
+    What the function prints in its first call on the ordinary inputs is seen, and on those that
+    fail; what it prints in all other calls is not.
+
+    In a notebook a function that is still to be written is no error: one line says so, and the
+    course's own takes its place in the notebook (a forward and its backward both, since their
+    caches belong together) until the check is called again. With the environment variable
+    ``COURSEKIT_UNSOLVED=fail``, which pytest and the grader set, and in a script it raises.
 
     Args:
         name: of the exercise, for example "linear_forward".
@@ -151,35 +169,82 @@ def check(name: str, *functions: Callable, seed: int = 0) -> None:
         seed: draws other inputs of the same kinds.
 
     Raises:
-        ExerciseError: it is not right; the message says how.
+        NotAttempted: it, or a function that it needs, still raises ``NotImplementedError``.
+        ExerciseError: it is not right; the message says how, :func:`last_failure` holds the arrays.
         ValueError: there is no such exercise, or it takes other functions.
     """
     exercise = find(name)
-    found = diagnose(exercise, _complete(exercise, functions), seed)
-    if found.failed:
-        raise ExerciseError(found.message)
+    _complete(exercise, functions)  # before anything is put back
+    own = notebook.take_back(functions)
+    found = diagnose(exercise, _complete(exercise, own), seed, aloud=True)
+    if found.unwritten:
+        if not notebook.goes_on():
+            raise NotAttempted(found.message)
+        say(_go_on(exercise, own, found.unwritten))
+        return
+    if found.failure is not None:
+        remember(found.failure)
+        if found.printed:
+            say(f"Printed on {found.failure.case}:")
+            found.printed.show()
+        raise ExerciseError(found.message + found.failure.invitation())
     say(f"✓ {name}: {found.cases} checks passed")
 
 
-def diagnose(exercise: Exercise, functions: Functions, seed: int = 0) -> Diagnosis:
-    """Run functions on every case of an exercise and put the first failure in words."""
-    cases, expected = _cases_and_answers(exercise.name, seed)
-    outcomes = [execute(exercise, functions, case) for case in cases]
-    problems = [
-        outcome.problem or _difference(exercise, answer, outcome)
-        for answer, outcome in zip(expected, outcomes, strict=True)
+def _go_on(exercise: Exercise, functions: tuple[Callable, ...], unwritten: str) -> str:
+    """Lend the reference in the place of a learner's functions, and say so."""
+    count = len(functions)
+    lent = notebook.lend(functions, exercise.reference[-count:])
+    what = "not written yet"
+    if unwritten != exercise.name:
+        what = f"needs {unwritten}, which is not written yet"
+    if not lent:
+        return f"· {exercise.name}: {what}; no variable holds it, so nothing can take its place"
+    pair = f" {' and '.join(exercise.functions)}" if count > 1 else ""
+    return f"· {exercise.name}: {what}; the lesson goes on with the course's own{pair}"
+
+
+def diagnose(
+    exercise: Exercise, functions: Functions, seed: int = 0, *, aloud: bool = False
+) -> Diagnosis:
+    """Run functions on every case of an exercise and put the first failure in words.
+
+    ``aloud``: what they print in their first calls on the ordinary case is seen at once.
+    """
+    cases = _cases(exercise.name, seed)
+    outcomes = [execute(exercise, functions, cases[0], aloud=aloud)]
+    if unwritten := outcomes[0].unwritten:
+        why = f"{exercise.name} needs it" if unwritten != exercise.name else ""
+        why = outcomes[0].half_written or why
+        message = f"{unwritten}: not implemented yet" + (f" ({why})" if why else "")
+        return Diagnosis(len(cases), [0], True, message, unwritten)
+    answers = _answers(exercise.name, seed)
+    outcomes += [execute(exercise, functions, case) for case in cases[1:]]
+    differences = [
+        [] if outcome.problem else _differences(exercise, answer, outcome)
+        for answer, outcome in zip(answers, outcomes, strict=True)
     ]
-    failed = [i for i, problem in enumerate(problems) if problem]
+    failed = [i for i, found in enumerate(differences) if found or outcomes[i].problem]
     if not failed:
         return Diagnosis(len(cases), [], False, "")
     first = failed[0]
-    lines = [f"✗ {exercise.name}: {problems[first]}", f"  inputs: {cases[first].description}"]
-    if outcomes[first].kind == "unwritten":
-        lines = [problems[first]]
-    elif likely := _looks_like(exercise, seed, outcomes, first):
+    outcome, differs = outcomes[first], differences[first]
+    problem = outcome.problem or differs[0].sentence
+    lines = [f"✗ {exercise.name}: {problem}", f"  inputs: {cases[first].description}"]
+    if likely := _looks_like(exercise, seed, outcomes, first):
         lines.append(f"  this looks like: {likely}")
-    seen = first == 0 and not outcomes[0].side_effect
-    return Diagnosis(len(cases), failed, seen, "\n".join(lines))
+    message = "\n".join(lines)
+    failure = Failure(
+        exercise=exercise.name,
+        case=cases[first].description,
+        inputs=cases[first].build(),
+        expected={k: snapshot(value) for k, value in answers[first].results.items()},
+        got=outcome.results,
+        message=message,
+        differs=differs,
+    )
+    seen = first == 0 and not outcome.side_effect
+    return Diagnosis(len(cases), failed, seen, message, "", failure, outcome.printed)
 
 
 def _complete(exercise: Exercise, functions: tuple[Callable, ...]) -> Functions:
@@ -191,18 +256,22 @@ def _complete(exercise: Exercise, functions: tuple[Callable, ...]) -> Functions:
 
 
 @lru_cache(maxsize=64)
-def _cases_and_answers(name: str, seed: int) -> tuple[list[Case], list[Outcome]]:
-    """The cases of an exercise and what the reference makes of them."""
+def _cases(name: str, seed: int) -> list[Case]:
+    return EXERCISES[name].all_cases(seed)
+
+
+@lru_cache(maxsize=64)
+def _answers(name: str, seed: int) -> list[Outcome]:
+    """What the reference makes of the cases of an exercise."""
     exercise = EXERCISES[name]
-    cases = exercise.all_cases(seed)
-    return cases, [execute(exercise, exercise.reference, case) for case in cases]
+    return [execute(exercise, exercise.reference, case) for case in _cases(name, seed)]
 
 
-def _difference(exercise: Exercise, expected: Outcome, outcome: Outcome) -> str:
-    """How the results differ from the reference's, or ""."""
+def _differences(exercise: Exercise, expected: Outcome, outcome: Outcome) -> list[Mismatch]:
+    """Where the results differ from the reference's, in the order of the results."""
     got, single = outcome.results, outcome.single
-    problems = (mismatch(exercise, k, v, got[k], single) for k, v in expected.results.items())
-    return next(filter(None, problems), "")
+    found = (mismatch(exercise, k, v, got[k], single) for k, v in expected.results.items())
+    return [difference for difference in found if difference is not None]
 
 
 def _looks_like(exercise: Exercise, seed: int, outcomes: list[Outcome], first: int) -> str | None:
@@ -231,8 +300,8 @@ def _outcome_of(animal: "Animal", seed: int, case: int) -> Outcome:
     from coursekit.checks import zoo
 
     exercise = EXERCISES[animal.exercise]
-    cases, _ = _cases_and_answers(exercise.name, seed)
-    return execute(exercise, zoo.functions_of(animal, exercise), cases[case])
+    functions = zoo.functions_of(animal, exercise)
+    return execute(exercise, functions, _cases(exercise.name, seed)[case])
 
 
 def _lay_out(value: Any, layout: str) -> Any:

@@ -1,14 +1,18 @@
 """Running a learner's function on a case, and comparing what came of it."""
 
+import dis
+import sysconfig
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.checks.prints import Kept, kept
 from coursekit.checks.report import number
 
 if TYPE_CHECKING:
@@ -29,6 +33,9 @@ class Outcome:
         kind: the problem in a form to compare outcomes by.
         side_effect: True if the results are there and something else was damaged.
         single: True if the inputs were float32.
+        unwritten: the function that is still to be written, "" if there is none.
+        half_written: what tells that only a part of it is missing, else "".
+        printed: what the functions printed in their first calls, unless that was let through.
     """
 
     results: dict[str, Any]
@@ -36,26 +43,40 @@ class Outcome:
     kind: str = ""
     side_effect: bool = False
     single: bool = False
+    unwritten: str = ""
+    half_written: str = ""
+    printed: Kept | None = None
 
 
-def execute(exercise: "Exercise", functions: "Functions", case: "Case") -> Outcome:
+def execute(
+    exercise: "Exercise", functions: "Functions", case: "Case", *, aloud: bool = False
+) -> Outcome:
     """Run functions on fresh inputs of a case; see what became of the inputs, and of the
-    results once the functions are called again."""
+    results once the functions are called again.
+
+    ``aloud``: what the functions print in their first calls is seen at once.
+    """
     inputs, before = case.build(), case.build()
     single = any(array.dtype == np.float32 for _, array in _arrays(inputs))
     tagged = tuple(map(_tag, exercise.functions, functions))
+    printed = None
     try:
-        live = _quietly(exercise.run, tagged, inputs)
-        results = {name: _snapshot(value) for name, value in live.items()}
+        with nullcontext() if aloud else kept() as printed:
+            live = _quietly(exercise.run, tagged, inputs)
+        results = {name: snapshot(value) for name, value in live.items()}
         problem = _damage(inputs, before, live)
         if not problem and case.has_arrays:
-            _quietly(exercise.run, tagged, _other(case.build()))
+            with kept():
+                _quietly(exercise.run, tagged, _other(case.build()))
             problem = _overwritten(live, results)
     except BadReturn as error:
-        return Outcome({}, str(error), str(error))
+        told, unwritten = str(error), _unwritten(exercise.name, error.__cause__)
+        half = told if unwritten else ""
+        return Outcome({}, told, told, unwritten=unwritten, half_written=half, printed=printed)
     except _Crash as crash:
-        return Outcome({}, crash.sentence(exercise.name), crash.kind())
-    return Outcome(results, problem, problem, bool(problem), single)
+        sentence, unwritten = crash.sentence(), _unwritten(crash.function, crash.error)
+        return Outcome({}, sentence, crash.kind(), unwritten=unwritten, printed=printed)
+    return Outcome(results, problem, problem, bool(problem), single, printed=printed)
 
 
 def _quietly(run: Callable, functions: "Functions", inputs: dict[str, Any]) -> dict[str, Any]:
@@ -108,25 +129,47 @@ def agree(exercise: "Exercise", learner: Outcome, animal: Outcome) -> bool:
     return all(not mismatch(exercise, name, b[name], a[name], learner.single) for name in b)
 
 
-def mismatch(exercise: "Exercise", name: str, expected: Any, got: Any, single: bool) -> str:
-    """Shape, dtype, then values; a sentence for the first that differs, or ""."""
+@dataclass(frozen=True)
+class Mismatch:
+    """How a result differs from what it should be.
+
+    Attributes:
+        result: its name.
+        sentence: for the learner.
+        entries: how many entries of an array have wrong values; 0 if they were not compared, for
+            shape or dtype is wrong.
+        worst: index of the entry that is most wrong, () for a number.
+    """
+
+    result: str
+    sentence: str
+    entries: int = 0
+    worst: tuple[int, ...] = ()
+
+
+def mismatch(
+    exercise: "Exercise", name: str, expected: Any, got: Any, single: bool
+) -> Mismatch | None:
+    """Shape, dtype, then values: the first that differs, ``None`` if all agree."""
     try:
         found = np.asarray(got)
     except ValueError:
-        return f"{name} should be an array, got a ragged list"
+        return Mismatch(name, f"{name} should be an array, got a ragged list")
     expected = np.asarray(expected)
     if found.dtype.kind not in "fiub" or found.shape != expected.shape:
         what = f"an array of shape {expected.shape}" if expected.shape else "one number"
-        return f"{name} should be {what}, got {_describe(got)}"
+        return Mismatch(name, f"{name} should be {what}, got {describe(got)}")
     if exercise.keeps_dtype and expected.shape and found.dtype != expected.dtype:
-        return f"{name} should be {expected.dtype} like the inputs, got {found.dtype}"
+        told = f"{name} should be {expected.dtype} like the inputs, got {found.dtype}"
+        return Mismatch(name, told)
     rtol, floor = (1e-3, 1e-6) if single else (exercise.rtol, 1e-24)
     off = _error(expected, found.astype(np.float64), rtol, floor)
     if not np.any(off > 1):
-        return ""
-    worst = np.unravel_index(np.argmax(off), off.shape)
+        return None
+    worst = tuple(map(int, np.unravel_index(np.argmax(off), off.shape)))
     where = f"[{', '.join(map(str, worst))}]" if worst else ""
-    return f"{name}{where} should be {number(expected[worst])}, got {number(found[worst])}"
+    told = f"{name}{where} should be {number(expected[worst])}, got {number(found[worst])}"
+    return Mismatch(name, told, int(np.sum(off > 1)), worst)
 
 
 def _error(expected: NDArray, found: NDArray, rtol: float, floor: float) -> NDArray:
@@ -149,14 +192,10 @@ class _Crash(Exception):
 
     def kind(self) -> str:
         """What sort of crash it was."""
-        unwritten = isinstance(self.error, NotImplementedError)
-        return "unwritten" if unwritten else f"{type(self.error).__name__}: {self.error}"
+        return f"{type(self.error).__name__}: {self.error}"
 
-    def sentence(self, exercise: str) -> str:
+    def sentence(self) -> str:
         """For the learner: what was raised, and in which of their lines."""
-        if isinstance(self.error, NotImplementedError):
-            needed = "" if self.function == exercise else f" ({exercise} needs it)"
-            return f"{self.function}: not implemented yet{needed}"
         if "read-only" in str(self.error):
             what = "writes into one of its arguments"
         else:
@@ -167,30 +206,63 @@ class _Crash(Exception):
 
 
 def _tag(name: str, function: Callable) -> Callable:
+    """The function, which prints in its first call only and whose errors tell its name."""
+    called = False
+
     def call(*args: Any) -> Any:
+        nonlocal called
+        first, called = not called, True
         try:
-            return function(*args)
+            with nullcontext() if first else kept():
+                return function(*args)
         except Exception as error:
             raise _Crash(name, error) from error
 
     return call
 
 
+_LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib"))
+
+
+def _unwritten(function: str, error: BaseException | None) -> str:
+    """The function to blame for a ``NotImplementedError`` that a learner's line raises, else "".
+
+    It is the exercise's function that raises it, or ``function`` if it is none.
+    """
+    from coursekit.checks.exercises import EXERCISES
+
+    if not isinstance(error, NotImplementedError):
+        return ""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    if tb is None:
+        return function
+    code = tb.tb_frame.f_code
+    # A library's own complaint ("not implemented for 'Half'") is an error like any other.
+    raises = code.co_code[tb.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    if not raises or code.co_filename.startswith(_LIBRARIES):
+        return ""
+    known = {name for exercise in EXERCISES.values() for name in exercise.functions}
+    return code.co_name if code.co_name in known else function
+
+
 def unpack(value: Any, function: str, *names: str) -> dict[str, Any]:
     """Name the parts of a returned tuple, or raise :class:`BadReturn`."""
     if not isinstance(value, tuple | list) or len(value) != len(names):
-        raise BadReturn(f"{function} should return ({', '.join(names)}), got {_describe(value)}")
+        raise BadReturn(f"{function} should return ({', '.join(names)}), got {describe(value)}")
     return dict(zip(names, value, strict=True))
 
 
 def unpack_list(value: Any, name: str, length: int) -> dict[str, Any]:
     """Name the entries of a returned list ``name[0]``, ``name[1]`` ..., or raise."""
     if not isinstance(value, list | tuple) or len(value) != length:
-        raise BadReturn(f"{name} should be a list of {length} arrays, got {_describe(value)}")
+        raise BadReturn(f"{name} should be a list of {length} arrays, got {describe(value)}")
     return {f"{name}[{i}]": entry for i, entry in enumerate(value)}
 
 
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
+    """What a value is, in words."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, tuple | list):
@@ -198,7 +270,8 @@ def _describe(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def _snapshot(value: Any) -> Any:
+def snapshot(value: Any) -> Any:
+    """A copy of an array; anything else as it is."""
     return value.copy() if isinstance(value, np.ndarray) else value
 
 

@@ -15,12 +15,18 @@ class ExerciseError(CheckFailed):
     """An exercise's function is missing, crashes, or computes something else."""
 
 
+class NotAttempted(ExerciseError):
+    """An exercise's function, or one that it needs, still raises ``NotImplementedError``."""
+
+
 def say(line: str) -> None:
     """Print ``line``; a console that cannot show ✓ and ✗ gets OK and FAILED instead."""
     try:
         line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
-        line = line.replace("✓", "OK").replace("✗", "FAILED").encode("ascii", "replace").decode()
+        for mark, plain in (("✓", "OK"), ("✗", "FAILED"), ("·", "-")):
+            line = line.replace(mark, plain)
+        line = line.encode("ascii", "replace").decode()
     print(line)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from coursekit.checks.outcomes import BadReturn
+from coursekit.checks.prints import kept
 from coursekit.port.checks.probe import to_array
 
 
@@ -49,7 +51,7 @@ def run_net(make: Callable[[], Any], x: NDArray, *, in_order: bool) -> dict[str,
             raise BadReturn(f"its result should be a module, got a {type(net).__name__}")
         net.double()
         with torch.no_grad():
-            _call(net.eval(), pictures)  # lazy layers learn their size
+            _call(net.eval(), pictures, first=True)  # lazy layers learn their size
             fill(net, in_order=in_order)
             training = to_array(_call(net.train(), pictures), "its output in training mode")
             evaluation = to_array(_call(net.eval(), pictures), "its output in evaluation mode")
@@ -72,9 +74,11 @@ def run_net(make: Callable[[], Any], x: NDArray, *, in_order: bool) -> dict[str,
     }
 
 
-def _call(net: nn.Module, x: torch.Tensor) -> Any:
+def _call(net: nn.Module, x: torch.Tensor, *, first: bool = False) -> Any:
+    """The net's output; what a learner's ``forward`` prints is seen in its first call only."""
     try:
-        return net(x)
+        with nullcontext() if first else kept():
+            return net(x)
     except Exception as error:
         raise BadReturn(
             f"the net cannot take x of shape {tuple(x.shape)}: {told(error)}"
