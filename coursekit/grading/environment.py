@@ -6,6 +6,7 @@ from pathlib import Path
 
 _ALWAYS = {
     "COURSEKIT_PROGRESS": "off",  # a bar's text holds timings
+    "COURSEKIT_UNSOLVED": "fail",  # a learner's own notebook goes on behind an unwritten exercise
     "PYTHONHASHSEED": "0",  # the order in which sets are printed
     # One thread: sums are added in one order, and notebooks can run side by side.
     "OMP_NUM_THREADS": "1",

@@ -8,6 +8,7 @@ cells that need a failed exercise are skipped instead of failing too.
 nbval itself is left alone: the tests it collected are renamed through pytest's own hooks.
 """
 
+import os
 import re
 
 import pytest
@@ -30,7 +31,11 @@ def _names(item: pytest.Item, kind: str) -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; keep a notebook's cells on one worker where pytest-xdist is used."""
+    """Register the marker; keep a notebook's cells on one worker where pytest-xdist is used.
+
+    Kernels inherit that an exercise nobody has written fails its check.
+    """
+    os.environ["COURSEKIT_UNSOLVED"] = os.environ.get("COURSEKIT_UNSOLVED") or "fail"
     config.addinivalue_line("markers", "exercise(name): check cell of an exercise in a notebook")
     config.stash[_FAILED] = {}
     option = config.option
