@@ -55,11 +55,17 @@ def col2im(cols: NDArray, x_shape: Shape4, kh: int, kw: int, stride: int, paddin
 def conv2d_forward(
     x: NDArray, w: NDArray, b: NDArray, stride: int, padding: int
 ) -> tuple[NDArray, Any]:
-    """``out[n, f] = b[f] + sum over c of x[n, c] correlated with w[f, c]``; the cache for it."""
+    """``out[n, f] = b[f] + sum over c of x[n, c] correlated with w[f, c]``; the cache for it.
+
+    A sum a window, as learners write it: the lesson measures how much faster ``im2col`` is.
+    """
     kh, kw = w.shape[2:]
-    oh, ow = out_size(x.shape[2], kh, stride, padding), out_size(x.shape[3], kw, stride, padding)
-    out = im2col(x, kh, kw, stride, padding) @ w.reshape(len(w), -1).T + b
-    return out.reshape(len(x), oh, ow, len(w)).transpose(0, 3, 1, 2), (x, w, stride, padding)
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = _windows(padded, kh, kw, stride)
+    out = np.empty((len(x), len(w), *windows.shape[2:4]), x.dtype)
+    for i, j in np.ndindex(windows.shape[2:4]):
+        out[:, :, i, j] = (windows[:, None, :, i, j] * w).sum(axis=(2, 3, 4)) + b
+    return out, (x, w, stride, padding)
 
 
 def conv2d_backward(dout: NDArray, cache: Any) -> tuple[NDArray, NDArray, NDArray]:
