@@ -176,3 +176,55 @@ PARAMS = [nn.Parameter(np.zeros(2))]
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+NET = nn.mlp([4, 3, 2], seed=0)
+
+
+@pytest.mark.parametrize("rule", [optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW])
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        (lambda: NET, TypeError, r"params: got a net \(Sequential\); .*: net\.parameters\(\)"),
+        (lambda: NET[1], TypeError, r"params: got a net \(Linear\)"),
+        (lambda: NET.parameters, TypeError, r"params: got method; .* net\.parameters\(\)"),
+        (lambda: NET[1].weight, TypeError, r"params: got one Parameter; needed a list"),
+        (lambda: "net", TypeError, "params: got str; needed Parameters"),
+        (lambda: np.zeros(3), TypeError, "params: got ndarray; needed Parameters"),
+        (lambda: NET.state_dict(), TypeError, "params: got dict; needed Parameters"),
+        (lambda: None, TypeError, "params: got NoneType; needed Parameters"),
+        (lambda: [np.zeros(3)], TypeError, r"params\[0\]: got numpy\.ndarray; needed a Parameter"),
+        (lambda: NET.named_parameters(), TypeError, r"params\[0\]: got tuple; needed a Param"),
+        (lambda: [{"params": NET.parameters()}], TypeError, r"params\[0\]: got dict; needed a"),
+        (lambda: [], ValueError, "params must hold at least one Parameter, got none"),
+        (lambda: exhausted(), ValueError, "params must hold .* generator was used up before"),
+        (lambda: NET[2].parameters(), ValueError, "params must hold .* the net has none"),
+    ],
+)
+def test_what_is_no_list_of_parameters_is_refused(rule, params, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        rule(params())
+
+
+def exhausted():
+    """A generator that somebody has gone through."""
+    parameters = (p for p in NET.parameters())
+    list(parameters)
+    return parameters
+
+
+def test_a_generator_of_parameters_is_as_good_as_a_list():
+    assert optim.SGD(p for p in NET.parameters()).params == NET.parameters()
+
+
+def test_clipping_takes_parameters_not_nets():
+    with pytest.raises(
+        TypeError, match=r"^params: got a net \(Sequential\); needed its parameters"
+    ):
+        optim.clip_grad_norm(NET, 1.0)
+
+
+def test_a_schedule_needs_an_optimizer():
+    for schedule in (optim.StepLR, optim.CosineAnnealingLR):
+        with pytest.raises(TypeError, match="^optimizer: got Sequential; needed an optimizer"):
+            schedule(NET, 10)

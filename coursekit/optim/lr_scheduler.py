@@ -5,7 +5,9 @@ Each schedule knows its closed form, ``lr_at(step)``, which is pure and good for
 caller's choice; :class:`coursekit.training.Trainer` steps after every batch.
 """
 
-from math import cos, pi
+from collections.abc import Callable
+from math import ceil, cos, inf, log, pi
+from typing import Any
 
 from coursekit.optim.optimizers import SGD, Adam, Optimizer
 from coursekit.optim.param_groups import HasParamGroups, ParamGroups
@@ -15,7 +17,14 @@ Steered = Optimizer | HasParamGroups
 
 def _handles(optimizer: Steered) -> Optimizer | ParamGroups:
     """What has an ``lr`` to turn."""
-    return optimizer if isinstance(optimizer, Optimizer) else ParamGroups(optimizer)
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(
+            f"optimizer: got {type(optimizer).__name__}; needed an optimizer, for example "
+            "SGD(net.parameters())"
+        )
+    return ParamGroups(optimizer)
 
 
 class LRScheduler:
@@ -162,3 +171,49 @@ class OneCycleLR(LRScheduler):
             self.optimizer.betas = (momentum, self.optimizer.betas[1])
         elif isinstance(self.optimizer, (SGD, ParamGroups)):
             self.optimizer.momentum = momentum
+
+
+# Where each schedule has done its work: the argument that decides it, and the step. A warm-up
+# (ConstantLR, a rising LinearLR) ends early by design, and a restart begins anew: neither is here.
+_ENDS: dict[str, tuple[str, Callable[[Any], float]]] = {
+    "CosineAnnealingLR": ("T_max", lambda s: s.T_max),
+    "OneCycleLR": ("total_steps", lambda s: s.total_steps),
+    "StepLR": ("step_size", lambda s: s.step_size * _cuts(s.gamma)),
+    "MultiStepLR": ("milestones", lambda s: max(s.milestones, default=inf)),
+    "ExponentialLR": ("gamma", lambda s: _cuts(s.gamma)),
+    "PolynomialLR": ("total_iters", lambda s: s.total_iters),
+    "LinearLR": (
+        "total_iters",
+        lambda s: s.total_iters if s.end_factor < s.start_factor else inf,
+    ),
+    "SequentialLR": (
+        "milestones",
+        lambda s: s._milestones[-1] + schedule_end(s._schedulers[-1])[0],
+    ),
+    "ChainedScheduler": (
+        "schedulers",
+        lambda s: min(schedule_end(one)[0] for one in s._schedulers),
+    ),
+}
+
+
+def _cuts(gamma: float) -> float:
+    """How many factors ``gamma`` leave a thousandth of the rate."""
+    return ceil(round(log(1e-3) / log(gamma), 9)) if 0 < gamma < 1 else inf
+
+
+def schedule_end(scheduler: Any) -> tuple[float, str]:
+    """Say where a schedule, ours or PyTorch's, has done its work.
+
+    That is its last step or, for one that multiplies on and on, the step at which a thousandth of
+    the rate is left.
+
+    Returns:
+        the step, infinity for a schedule without an end, and the name of the argument behind it.
+    """
+    for kind in type(scheduler).__mro__:
+        known = kind.__module__ in (__name__, "torch.optim.lr_scheduler")
+        if known and kind.__name__ in _ENDS:
+            argument, end = _ENDS[kind.__name__]
+            return end(scheduler), argument
+    return inf, ""

@@ -5,13 +5,14 @@ All follow PyTorch's conventions: ``weight_decay`` adds ``weight_decay * w`` to 
 root, and a parameter without a gradient is left alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coursekit import kernels
-from coursekit.nn.module import Parameter
+from coursekit.nn.module import Module, Parameter
 
 
 def _positive(name: str, value: float, *, zero: bool = False) -> float:
@@ -26,6 +27,25 @@ def _fraction(name: str, value: float) -> float:
     return value
 
 
+def _as_parameters(params: Any) -> list[Parameter]:
+    """Return ``params`` as a list, or say what to hand over instead."""
+    came = type(params).__name__
+    if isinstance(params, Module):
+        raise TypeError(f"params: got a net ({came}); needed its parameters: net.parameters()")
+    if isinstance(params, Parameter):
+        raise TypeError("params: got one Parameter; needed a list: [parameter]")
+    if isinstance(params, (str, bytes, np.ndarray, Mapping)) or not isinstance(params, Iterable):
+        raise TypeError(f"params: got {came}; needed Parameters, for example net.parameters()")
+    params = list(params)
+    for i, p in enumerate(params):
+        if not isinstance(p, Parameter):
+            kind = f"{type(p).__module__}.{type(p).__qualname__}".removeprefix("builtins.")
+            raise TypeError(
+                f"params[{i}]: got {kind}; needed a Parameter, for example from net.parameters()"
+            )
+    return params
+
+
 class Optimizer:
     """Base of the update rules.
 
@@ -36,9 +56,12 @@ class Optimizer:
     _slots: tuple[str, ...] = ()
 
     def __init__(self, params: Iterable[Parameter], lr: float, weight_decay: float) -> None:
-        self.params = list(params)
+        self.params = _as_parameters(params)
         if not self.params:
-            raise ValueError("params must hold at least one Parameter, got none")
+            raise ValueError(
+                "params must hold at least one Parameter, got none: the net has none, or a "
+                "generator was used up before"
+            )
         self.lr = _positive("lr", lr, zero=True)
         self.weight_decay = _positive("weight_decay", weight_decay, zero=True)
         self.steps = 0
@@ -212,7 +235,7 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
         the norm before clipping, as ``torch.nn.utils.clip_grad_norm_`` does.
     """
     _positive("max_norm", max_norm)
-    grads = [p.grad for p in params if p.grad is not None]
+    grads = [p.grad for p in _as_parameters(params) if p.grad is not None]
     norm = float(np.sqrt(sum(float(np.vdot(g, g)) for g in grads)))
     scale = max_norm / (norm + 1e-6)
     if scale < 1:

@@ -20,7 +20,7 @@ class ParamGroups:
     """
 
     def __init__(self, optimizer: HasParamGroups) -> None:
-        self._optimizer = optimizer  # not its groups: load_state_dict puts new ones there
+        self.optimizer = optimizer  # not its groups: load_state_dict puts new ones there
         rates = [float(group["lr"]) for group in optimizer.param_groups]
         if any(rates) and not rates[0]:
             raise ValueError(f"lr: got {rates} for the groups; needed the first greater than 0")
@@ -29,22 +29,22 @@ class ParamGroups:
     @property
     def lr(self) -> float:
         """Rate of the first group."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        return float(self.optimizer.param_groups[0]["lr"])
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        for group, ratio in zip(self._optimizer.param_groups, self._ratios, strict=True):
+        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
             group["lr"] = lr * ratio
 
     @property
     def momentum(self) -> float:
         """Momentum, or first beta, of the first group."""
-        first = self._optimizer.param_groups[0]
+        first = self.optimizer.param_groups[0]
         return float(first["betas"][0] if "betas" in first else first.get("momentum", 0.0))
 
     @momentum.setter
     def momentum(self, momentum: float) -> None:
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             if "betas" in group:
                 group["betas"] = (momentum, *group["betas"][1:])
             elif group.get("momentum"):
