@@ -114,6 +114,38 @@ def test_normalize_names_what_does_not_fit():
         data.normalize(np.zeros((2, 1, 5, 4), np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "repair"),
+    [
+        ((2, 32, 32, 3), np.uint8, "images.transpose(0, 3, 1, 2)"),
+        ((2, 28, 28, 1), np.uint8, "images.transpose(0, 3, 1, 2)"),
+        ((2, 5, 7, 4), np.uint8, "images.transpose(0, 3, 1, 2)"),
+        ((2, 32, 32, 3), np.float32, "images.transpose(0, 3, 1, 2)"),
+        ((28, 27, 26), np.uint8, "images[:, None]"),
+        ((3, 32, 32), np.uint8, "images[None]"),
+        ((32, 31, 3), np.uint8, "images.transpose(2, 0, 1)[None]"),
+    ],
+)
+def test_pictures_in_another_layout_are_refused_with_what_repairs_it(shape, dtype, repair):
+    images = np.zeros(shape, dtype)
+    labels = np.zeros(len(images), int)
+    mended = eval(repair)  # the message's own words
+    channels = mended.shape[1]
+    data = some_data(shape=(channels, 4, 4))
+    for take in (lambda images: Split(images, labels), data.normalize):
+        with pytest.raises(ValueError) as caught:
+            take(images)
+        assert f"images: got {images.dtype} {shape}; needed uint8 of shape" in str(caught.value)
+        assert f"(N, C, H, W): {repair}" in str(caught.value)
+    assert channels in (1, 3, 4)
+    assert data.normalize(mended.astype(np.uint8)).shape == mended.shape
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 3), (1, 28, 1), (4, 4, 3), (2, 5, 3), (9, 8, 7)])
+def test_narrow_pictures_and_other_channels_are_pictures_too(shape):
+    assert some_data(shape=shape).normalize(np.zeros((2, *shape), np.uint8)).shape == (2, *shape)
+
+
 def test_changing_the_returned_mean_changes_nothing():
     data = some_data()
     before = data.normalize(data.test.images)

@@ -286,3 +286,12 @@ PICTURES = np.zeros((2, 3, 8, 8), np.float32)
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_pictures_with_channels_last_are_named_with_the_repair():
+    layer = nn.Conv2d(3, 4, 3)
+    pictures = np.zeros((2, 8, 8, 3), np.float32)
+    with pytest.raises(ValueError, match=r"\(N, 3, H, W\), got \(2, 8, 8, 3\): x\.transpose\(0, 3"):
+        layer(pictures)
+    assert layer(pictures.transpose(0, 3, 1, 2)).shape == (2, 4, 6, 6)
+    assert layer(np.zeros((2, 3, 8, 3), np.float32)).shape == (2, 4, 6, 1)  # a narrow picture

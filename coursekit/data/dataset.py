@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -189,10 +190,65 @@ class Dataset:
         """
 
 
+CHANNELS = (1, 3, 4)  # of the pictures people have: gray, color, color with transparency
+
+
 def _check_images(name: str, images: np.ndarray) -> None:
-    if images.dtype != np.uint8 or images.ndim != 4:
+    if images.dtype != np.uint8 or images.ndim != 4 or _channels_come_last(images):
         raise ValueError(
             f"{name}: got {images.dtype} {images.shape}; needed uint8 of shape (N, C, H, W)"
+            f"{_repair(name, images)}"
+        )
+
+
+def _channels_come_last(images: np.ndarray) -> bool:
+    """Whether these can only be (N, H, W, C), as files and matplotlib have pictures."""
+    return images.shape[3] in CHANNELS and images.shape[1] > max(CHANNELS)
+
+
+def _repair(name: str, images: np.ndarray) -> str:
+    if images.ndim == 4 and _channels_come_last(images):
+        return f": {name}.transpose(0, 3, 1, 2)"
+    if images.ndim == 3 and images.dtype == np.uint8:
+        if images.shape[0] in CHANNELS:
+            return f": {name}[None] for a single picture"
+        if images.shape[2] in CHANNELS:
+            return f": {name}.transpose(2, 0, 1)[None] for a single picture"
+        return f": {name}[:, None] for gray pictures"
+    if images.dtype.kind == "f":
+        return ": the levels 0 to 255, before anything is normalized"
+    return ""
+
+
+def as_split(split: Any, *, labelled: bool) -> Split:
+    """Return ``split`` itself, or a `Split` of the pictures in it.
+
+    Args:
+        split: a `Split`; or, with `labelled`, a pair `(images, labels)`; or, without, uint8
+            images (N, C, H, W), which get the label 0.
+        labelled: whether the labels matter.
+
+    Raises:
+        TypeError: something else.
+        ValueError: images or labels that do not fit.
+    """
+    if isinstance(split, Split):
+        return split
+    if labelled and isinstance(split, tuple) and len(split) == 2:
+        return Split(*split)
+    if not labelled and hasattr(split, "__array__"):
+        images = np.asarray(split)
+        return Split(images, np.zeros(images.shape[:1], np.int64))
+    other = "(images, labels)" if labelled else "uint8 images (N, C, H, W)"
+    raise TypeError(f"split: got {type(split).__name__}; needed a Split, as data.test, or {other}")
+
+
+def check_dataset(name: str, data: Any) -> None:
+    """Raise `TypeError` naming `name` unless `data` is a `Dataset`."""
+    if not isinstance(data, Dataset):
+        raise TypeError(
+            f"{name}: got {type(data).__name__}; needed a Dataset, for example "
+            "data.from_arrays(images, labels)"
         )
 
 

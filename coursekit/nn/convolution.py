@@ -61,6 +61,11 @@ class Conv2d(Module):
 
     def forward(self, x: NDArray) -> NDArray:
         """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
+        channels = self.weight.data.shape[1]
+        if x.ndim == 4 and x.shape[1] != channels == x.shape[3]:
+            raise ValueError(
+                f"x must have shape (N, {channels}, H, W), got {x.shape}: x.transpose(0, 3, 1, 2)"
+            )
         bias = self.bias.data if self.bias is not None else None
         out, self._cache = F.conv2d_forward(
             x, self.weight.data, bias, stride=self.stride, padding=self.padding
