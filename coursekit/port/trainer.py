@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from coursekit.data.dataset import Dataset, Split
+from coursekit.data.dataset import Dataset, Split, check_dataset
 from coursekit.optim import LRScheduler
 from coursekit.port import distributed
 from coursekit.port.checkpoint import check_state, read_tensors
@@ -20,6 +20,7 @@ from coursekit.port.pictures import Augment, Pictures, check_augment, epoch_seed
 from coursekit.training.callbacks import Callback
 from coursekit.training.history import History
 from coursekit.training.loop import TrainingDivergedError, TrainingLoop
+from coursekit.training.preflight import check_instances
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Loader = Callable[[Any], DataLoader]
@@ -97,7 +98,10 @@ class Trainer(TrainingLoop):
         compile: bool = False,
         loader: Loader | None = None,
     ) -> None:
-        _check_torch(net, optimizer, criterion)
+        check_instances(net=net, optimizer=optimizer, criterion=criterion, scheduler=scheduler)
+        _check_torch(net, optimizer, criterion, scheduler)
+        if loader is None:
+            check_dataset("data", data)
         self._loader = loader
         self._loaders: dict[int, tuple[Any, DataLoader]] = {}
         if loader is not None:
@@ -196,12 +200,17 @@ class Trainer(TrainingLoop):
     def fit(self, epochs: int) -> History:
         """Train until ``epochs`` epochs have been done in all, this call's and earlier ones.
 
+        When they have been, it trains nothing and prints a line that says so.
+
         An interrupt ends it after the update under way: the history and the best weights so far
-        are kept, and the ``KeyboardInterrupt`` goes on with a note that says so.
+        are kept, and the ``KeyboardInterrupt`` goes on with a note that is shown in place of a
+        traceback: what was kept and how to go on.
 
         Raises:
             TrainingDivergedError: the loss became nan or infinite; the message says at which step,
                 on the CPU in which layer, and what to try.
+            ValueError: ``epochs`` is no whole number, or net, data, optimizer and scheduler do not
+                belong together.
             MemoryError: a batch of this size does not fit; says what to try.
         """
         less = "" if self.precision == "bfloat16" else ' or precision="bfloat16"'
@@ -211,6 +220,13 @@ class Trainer(TrainingLoop):
             f"try batch_size={max(1, self.batch_size // 2)}{less}",
         ):
             return super().fit(epochs)
+
+    def _optimized(self) -> Iterable[torch.nn.Parameter]:
+        return (p for group in self.optimizer.param_groups for p in group["params"])
+
+    def _say(self, line: str) -> None:
+        if distributed.is_main():
+            super()._say(line)
 
     def _start_epoch(self) -> None:
         # Dropout's masks, and the order and changes of a loader. Each process has masks of its own.
@@ -304,9 +320,23 @@ class Trainer(TrainingLoop):
 
     # --- what it has learnt -----------------------------------------------------------------
 
-    def logits(self, split: Split | Any) -> NDArray:
-        """The net's outputs for every picture of ``split``, in order, (N, C)."""
-        return self._outputs(split)[0].cpu().numpy()
+    def logits(self, split: Split | NDArray[np.uint8] | Any) -> NDArray:
+        """The net's outputs for every picture, in order, (N, C).
+
+        Args:
+            split: a ``Split``, or uint8 images (N, C, H, W) as the data set has them; with
+                ``loader`` what that takes.
+        """
+        return self._outputs(self._as_split(split))[0].cpu().numpy()
+
+    def _as_split(self, split: Any, *, labelled: bool = False) -> Any:
+        if self._loader is None:
+            return super()._as_split(split, labelled=labelled)
+        if isinstance(split, (np.ndarray, torch.Tensor, tuple)):
+            raise TypeError(
+                f"split: got {type(split).__name__}; needed what loader takes, as data.val"
+            )
+        return split
 
     def _outputs(self, split: Split | Any) -> tuple[torch.Tensor, torch.Tensor]:
         mode = self.net.training
@@ -370,7 +400,7 @@ class Trainer(TrainingLoop):
         )
 
 
-def _check_torch(net: Any, optimizer: Any, criterion: Any) -> None:
+def _check_torch(net: Any, optimizer: Any, criterion: Any, scheduler: Any) -> None:
     """Say at once what would fail deep inside a run."""
     for name, value, kind in (
         ("net", net, torch.nn.Module),
@@ -387,9 +417,11 @@ def _check_torch(net: Any, optimizer: Any, criterion: Any) -> None:
             f"criterion: got coursekit.nn.{type(criterion).__name__}; needed "
             f"torch.nn.{type(criterion).__name__}"
         )
-    own = {id(p) for p in net.parameters()}
-    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-        raise ValueError("optimizer: got one over the parameters of another net; needed this one's")
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise TypeError(
+            "scheduler: got ReduceLROnPlateau, which needs a number from every epoch; needed one "
+            "moved on after every update (a callback's on_epoch_end can call this one)"
+        )
 
 
 def _mixed_precision(

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+SHOWN = 4  # rows of a table at the end of a cell, half from either end
 
-@dataclass
+
+@dataclass(repr=False)
 class History:
     """Losses and rates of every step; losses, accuracies and seconds of every epoch.
+
+    Shown at the end of a cell it is a table of the first and last epochs; ``frame()`` has all.
 
     Attributes:
         steps: rows with ``step`` (counted from 0), ``loss`` of the batch and ``lr``.
@@ -32,6 +36,18 @@ class History:
         import pandas as pd
 
         return pd.DataFrame(self.epochs).set_index("epoch") if self.epochs else pd.DataFrame()
+
+    def __repr__(self) -> str:
+        table = f"\n{self.frame().to_string(max_rows=SHOWN)}" if self.epochs else ""
+        return self._counts() + table
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        table = self.frame().to_html(max_rows=SHOWN) if self.epochs else ""
+        return f"<p>{self._counts()}</p>{table}"
+
+    def _counts(self) -> str:
+        return f"History: {len(self.epochs):,} epochs, {len(self.steps):,} steps"
 
     def to_dict(self) -> dict:
         """Plain lists and numbers, ready for json."""

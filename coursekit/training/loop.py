@@ -17,8 +17,17 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.data.dataset import as_split
 from coursekit.training.callbacks import Callback, Progress
 from coursekit.training.history import History
+from coursekit.training.interrupts import explain_interrupt
+from coursekit.training.preflight import (
+    check_callbacks,
+    check_optimizer,
+    check_scheduler,
+    warn_of_schedule,
+    whole_epochs,
+)
 
 
 class TrainingDivergedError(FloatingPointError):
@@ -29,7 +38,7 @@ class TrainingLoop:
     """Base of the trainers, whose docstrings describe the arguments.
 
     A subclass writes ``_start_epoch``, ``_batches``, ``_update``, ``_outputs``, ``logits``,
-    ``named_layers``, ``to_numpy``, and how a file is written and read.
+    ``named_layers``, ``to_numpy``, what the optimizer holds, and how a file is written and read.
     """
 
     read_every = 1  # steps between two looks at the loss; on a GPU a look means waiting
@@ -55,7 +64,8 @@ class TrainingLoop:
         self.net, self.data = net, data
         self.optimizer, self.criterion, self.scheduler = optimizer, criterion, scheduler
         self.batch_size, self.clip_grad_norm, self.seed = batch_size, clip_grad_norm, seed
-        self.callbacks = [*callbacks, *([Progress()] if progress else [])]
+        self._check_parts(learns=False)
+        self.callbacks = [*check_callbacks(callbacks), *([Progress()] if progress else [])]
         self.keep_best = keep_best
         self.history = History()
         self.epoch = self.step = self.total_steps = 0
@@ -81,13 +91,26 @@ class TrainingLoop:
     def fit(self, epochs: int) -> History:
         """Train until ``epochs`` epochs have been done in all, this call's and earlier ones.
 
+        When they have been, it trains nothing and prints a line that says so.
+
         An interrupt ends it after the update under way: the history and the best weights so far
-        are kept, and the ``KeyboardInterrupt`` goes on with a note that says so.
+        are kept, and the ``KeyboardInterrupt`` goes on with a note that is shown in place of a
+        traceback: what was kept and how to go on.
 
         Raises:
             TrainingDivergedError: the loss became nan or infinite; the message says at which step,
                 in which layer, and what to try.
+            ValueError: ``epochs`` is no whole number, or net, data, optimizer and scheduler do not
+                belong together.
         """
+        epochs = whole_epochs(epochs)
+        self._check_parts(learns=True)
+        if epochs <= self.epoch:
+            self._say(self._nothing_to_do(epochs))
+            self.net.eval()
+            return self.history
+        if self.scheduler is not None:
+            warn_of_schedule(self.scheduler, epochs - self.epoch, self.steps_per_epoch)
         self.total_steps = epochs * self.steps_per_epoch
         self.should_stop = False
         self._notify("on_fit_start")
@@ -96,20 +119,44 @@ class TrainingLoop:
                 self._train_one_epoch()
         except KeyboardInterrupt as interrupt:
             self._read_steps(interrupted=True)
-            interrupt.add_note(self._what_is_kept())
+            explain_interrupt(interrupt, self._what_is_kept(epochs))
             raise
         finally:
             self._notify("on_fit_end")
             self.net.eval()
         return self.history
 
+    def _check_parts(self, *, learns: bool) -> None:
+        """Raise unless net, optimizer and scheduler belong together, and for a fit the data."""
+        check_optimizer(self.net, self._optimized(), learns=learns)
+        check_scheduler(self.scheduler, self.optimizer)
+        if learns and not self.steps_per_epoch:
+            raise ValueError("data: got no training pictures; needed at least one")
+
+    def _optimized(self) -> Iterable[Any]:
+        """The parameters that the optimizer holds."""
+        raise NotImplementedError
+
+    def _say(self, line: str) -> None:
+        print(line)
+
     def _notify(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
 
-    def _what_is_kept(self) -> str:
-        said = f"interrupted in epoch {self.epoch + 1} after {self.step} updates: "
-        said += f"the history holds {len(self.history.steps)} of them"
+    def _nothing_to_do(self, epochs: int) -> str:
+        more = max(epochs, 1)
+        return (
+            f"fit({epochs}) trained nothing: it counts all epochs, and {self.epoch} are done "
+            f"already; fit({self.epoch + more}) trains {more} more."
+        )
+
+    def _what_is_kept(self, epochs: int) -> str:
+        said = (
+            f"interrupted in epoch {self.epoch + 1} after {self.step} updates: {self.epoch} of "
+            f"{epochs} epochs are done; weights and history are kept as they are now.\n"
+            f"fit({epochs}) goes on, from the start of epoch {self.epoch + 1}"
+        )
         if self.best:
             said += f"; restore_best() has the weights of {self.best_accuracy:.2%} on val"
         return said
@@ -220,19 +267,36 @@ class TrainingLoop:
     # --- what it has learnt -----------------------------------------------------------------
 
     def logits(self, split: Any) -> NDArray:
-        """The net's outputs for every picture of ``split``, in order, (N, C)."""
+        """The net's outputs for every picture, in order, (N, C).
+
+        Args:
+            split: a ``Split``, or uint8 images (N, C, H, W) as the data set has them.
+        """
         raise NotImplementedError
+
+    def _as_split(self, split: Any, *, labelled: bool = False) -> Any:
+        """What batches are made of: a split as it is, images (with their labels) as one."""
+        split = as_split(split, labelled=labelled)
+        channels, needed = (s.images.shape[1] for s in (split, self.data.train))
+        if channels != needed:
+            raise ValueError(f"split: got {channels} channels; needed {needed} as in train")
+        return split
 
     def _outputs(self, split: Any) -> tuple[Any, Any]:
         """Logits and labels of ``split``, where the criterion wants them."""
         raise NotImplementedError
 
     def predict(self, split: Any) -> NDArray[np.int64]:
-        """The likeliest class of every picture of ``split``, (N,)."""
+        """The likeliest class of every picture, (N,); ``split`` as in :meth:`logits`."""
         return self.logits(split).argmax(axis=1)
 
     def evaluate(self, split: Any) -> dict[str, float]:
-        """Loss and accuracy on ``split``, in evaluation mode; nan for an empty one."""
+        """Loss and accuracy in evaluation mode; nan without pictures.
+
+        Args:
+            split: a ``Split``, or a pair ``(images, labels)`` as one is made of.
+        """
+        split = self._as_split(split, labelled=True)
         if not len(split):
             return {"loss": float("nan"), "accuracy": float("nan")}
         logits, labels = self._outputs(split)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import Any, Literal
 
 from coursekit.training.callbacks import progress_is_on
+from coursekit.training.interrupts import explain_interrupt
 
 
 def run_jobs(
@@ -17,6 +18,7 @@ def run_jobs(
     n_jobs: int = -1,
     one_thread: bool = True,
     order: Literal["given", "finished"] = "given",
+    kept: str = "",
 ) -> Generator[Any, None, None]:
     """Yield ``function(*a)`` for every ``a``, behind a progress bar.
 
@@ -31,6 +33,7 @@ def run_jobs(
         one_thread: limit BLAS and OpenMP to one thread in each job, so that jobs side by side do
             not fight for the cores, and sums are added in one order.
         order: results in the order given, or each as soon as it is there.
+        kept: what becomes of the finished jobs, for the message of an interrupt.
 
     Raises:
         Exception: the first of a job, after the results that were there before it. Closing the
@@ -52,7 +55,11 @@ def run_jobs(
                 if error.__traceback__ is None:  # it came from another process and lost its own
                     error.add_note(trace)
                 raise error
+            done += 1
             yield result
+    except KeyboardInterrupt as interrupt:
+        explain_interrupt(interrupt, f"interrupted after {done} of {total} runs{kept}")
+        raise
     finally:
         bar.close()
         results.close()  # joblib then warns that jobs were cancelled

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coursekit.data.dataset import Dataset, Split
+from coursekit.data.dataset import Dataset, Split, check_dataset
 from coursekit.training.parallel import run_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Params = dict[str, Any]
+SHOWN = 5  # rows of a result at the end of a cell
 Score = Callable[[Params, Dataset, int], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
-    """Candidates and their scores.
+    """Candidates and their scores; shown at the end of a cell as a table of the best.
 
     Attributes:
         candidates: the settings tried, in the order in which they were drawn.
@@ -36,6 +37,17 @@ class SearchResult:
     def best(self) -> Params:
         """The settings with the highest mean score."""
         return self.candidates[int(self.scores.mean(axis=1).argmax())]
+
+    def __repr__(self) -> str:
+        return f"{self._counts()}\n{self.frame().head(SHOWN).to_string()}"
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return f"<p>{self._counts()}</p>{self.frame().head(SHOWN).to_html()}"
+
+    def _counts(self) -> str:
+        candidates, folds = self.scores.shape
+        return f"SearchResult: {candidates:,} candidates in {folds} folds, best first"
 
     def frame(self) -> "pd.DataFrame":
         """One row a candidate, best first: its settings, mean and sd over the folds."""
@@ -105,6 +117,7 @@ def cross_validate(
     """Score given settings on the same stratified folds."""
     from sklearn.model_selection import StratifiedKFold
 
+    check_dataset("data", data)
     if folds < 2:
         raise ValueError(f"folds must be at least 2, got {folds}")
     if not candidates:
@@ -114,7 +127,14 @@ def cross_validate(
     parts = [_fold(data, train, held) for train, held in splitter.split(labels, labels)]
     jobs = [(score, params, part, seed) for params in candidates for part in parts]
     scores = list(
-        run_jobs(_score_one, jobs, total=len(jobs), n_jobs=n_jobs, one_thread=n_jobs != 1)
+        run_jobs(
+            _score_one,
+            jobs,
+            total=len(jobs),
+            n_jobs=n_jobs,
+            one_thread=n_jobs != 1,
+            kept="; an unfinished search keeps none of them",
+        )
     )
     return SearchResult(candidates, np.array(scores).reshape(len(candidates), folds))
 

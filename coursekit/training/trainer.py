@@ -8,12 +8,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.data.dataset import Dataset, Split
+from coursekit.data.dataset import Dataset, Split, check_dataset
 from coursekit.nn.losses import Loss
-from coursekit.nn.module import Module
+from coursekit.nn.module import Module, Parameter
 from coursekit.optim import LRScheduler, Optimizer, clip_grad_norm
 from coursekit.training.callbacks import Callback
 from coursekit.training.loop import TrainingDivergedError, TrainingLoop
+from coursekit.training.preflight import check_instances
 
 Augment = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 
@@ -39,6 +40,9 @@ class Trainer(TrainingLoop):
         keep_best: remember the weights of the epoch with the best validation accuracy, for
             :meth:`restore_best`.
         progress: show a bar (``COURSEKIT_PROGRESS=off`` silences all bars).
+
+    Raises:
+        ValueError, TypeError: arguments that do not fit, by themselves or together.
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class Trainer(TrainingLoop):
         keep_best: bool = False,
         progress: bool = True,
     ) -> None:
+        check_instances(net=net, optimizer=optimizer, criterion=criterion, scheduler=scheduler)
+        _check_ours(net, optimizer, criterion)
+        check_dataset("data", data)
         super().__init__(
             net,
             data,
@@ -90,6 +97,9 @@ class Trainer(TrainingLoop):
     def _dtype(self) -> np.dtype:
         return self.optimizer.params[0].data.dtype
 
+    def _optimized(self) -> Iterable[Parameter]:
+        return self.optimizer.params
+
     def _update(self, x: NDArray, y: NDArray) -> None:  # type: ignore[override]
         """One forward pass, one backward pass, one update."""
         logits = self.net(x)
@@ -113,8 +123,15 @@ class Trainer(TrainingLoop):
         """Outputs, weights or gradients as they are: arrays."""
         return values
 
-    def logits(self, split: Split) -> NDArray:
-        """The net's outputs for every picture of ``split``, in order, (N, C)."""
+    def logits(self, split: Split | NDArray[np.uint8]) -> NDArray:
+        """The net's outputs for every picture, in order, (N, C).
+
+        Args:
+            split: a ``Split``, or uint8 images (N, C, H, W) as the data set has them.
+        """
+        split = self._as_split(split)
+        if not len(split):
+            raise ValueError("split: got no pictures; needed at least one")
         mode = self.net.training
         self.net.eval()
         try:
@@ -142,3 +159,19 @@ class Trainer(TrainingLoop):
                 if name:
                     states[room][name] = file[entry]
         return meta, states
+
+
+def _check_ours(net: Any, optimizer: Any, criterion: Any) -> None:
+    """Raise ``TypeError`` for parts that are PyTorch's, or that are nothing to train with."""
+    for name, value, needed, surface in (
+        ("net", net, "coursekit.nn Module", "backward"),
+        ("optimizer", optimizer, "coursekit.optim Optimizer", "params"),
+        ("criterion", criterion, "coursekit.nn Loss", "backward"),
+    ):
+        if not hasattr(value, surface):
+            kind = type(value)
+            torch = any(base.__module__.startswith("torch.") for base in kind.__mro__)
+            instead = "; coursekit.port.Trainer trains PyTorch nets" if torch else ""
+            raise TypeError(
+                f"{name}: got {kind.__module__}.{kind.__qualname__}; needed a {needed}{instead}"
+            )
