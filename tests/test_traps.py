@@ -260,6 +260,10 @@ def test_a_loader_gets_what_it_takes(data):
     sets = type("Sets", (), parts)
     trainer = make_trainer(side, sets, loader=lambda split: tools.DataLoader(split, batch_size=16))
     assert trainer.predict(sets.val).shape == (40,)
+    with pytest.raises(
+        TypeError, match="^data: got TensorDataset; needed something with train and"
+    ):
+        make_trainer(side, sets.train, loader=tools.DataLoader)
     for pictures in (data.val.images, side.torch.tensor(data.val.images)):
         with pytest.raises(TypeError, match=r"^split: got \w+; needed what loader takes"):
             trainer.predict(pictures)

@@ -100,13 +100,16 @@ class Trainer(TrainingLoop):
     ) -> None:
         check_instances(net=net, optimizer=optimizer, criterion=criterion, scheduler=scheduler)
         _check_torch(net, optimizer, criterion, scheduler)
-        if loader is None:
-            check_dataset("data", data)
         self._loader = loader
         self._loaders: dict[int, tuple[Any, DataLoader]] = {}
         if loader is not None:
             if augment is not None:
                 raise ValueError("augment: got one with loader; needed it in the loader's dataset")
+            if not (hasattr(data, "train") and hasattr(data, "val")):
+                raise TypeError(
+                    f"data: got {type(data).__name__}; needed something with train and val, each "
+                    "as loader takes it"
+                )
             batch_size = self._load(data.train).batch_size or batch_size
         check_augment(augment)
         super().__init__(
@@ -132,6 +135,8 @@ class Trainer(TrainingLoop):
         self._dtype = next(net.parameters()).dtype
         self._channels_last = channels_last and any(p.ndim == 4 for p in net.parameters())
         self._check_shares()
+        if loader is None:
+            check_dataset("data", data)
         self._place()
         self._forward = self._wrapped(compile)
 
