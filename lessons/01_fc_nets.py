@@ -27,7 +27,8 @@
 #
 # **Exercises** come in a fixed form: a function to write, a check right below it, then a hint and
 # (in the `exercises` edition of this notebook) a solution, both folded. A check that fails says on
-# which input, what was expected, and which well-known mistake it looks like.
+# which input, what was expected, and which well-known mistake it looks like. An exercise can wait:
+# where a function is not written yet, its check says so and the lesson goes on with the course's own.
 
 # %%
 # {{setup}}

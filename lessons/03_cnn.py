@@ -1282,7 +1282,8 @@ plots.show(
 # Difficulty 3/5 · importance 3/5 · 20 minutes
 #
 # Widen each picture by `padding` pixels on all sides, mirroring what lies at the border (`np.pad` calls that
-# `reflect`), and cut a window of the old size out of it, at an own random place for every picture.
+# `reflect`), and cut a window of the old size out of it, at a random place of its own for every picture. The choice is
+# uniform: every place is equally likely, the first and the last included.
 
 
 # %%

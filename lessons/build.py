@@ -14,7 +14,10 @@ Equal lessons and equal outputs give the same bytes.
 A lesson is a percent-format Python file. Its conventions:
 
 - The first cell is markdown: ``# Title``, then ``{{badge}}`` where the Colab badge goes. The first
-  code cell is the one line ``# {{setup}}``. Both are filled in from pyproject's project.urls.
+  code cell is the one line ``# {{setup}}``. Both are filled in from pyproject's project.urls; the
+  set-up also asks for PyTorch where the lesson imports it.
+- The next cells import, load the data, and state the lesson's plan (`coursekit.lesson.Plan`): all
+  sizes, epochs and bars that differ between data sets and budgets. No other cell asks for these.
 - An exercise is four cells in a row:
   1. markdown, a heading and a line such as ``Difficulty 2/5 · importance 4/5 · 15 minutes``;
   2. code that only defines; the lines between ``### BEGIN SOLUTION`` and ``### END SOLUTION``, each
@@ -22,7 +25,9 @@ A lesson is a percent-format Python file. Its conventions:
   3. its check, tagged ``exercise:NAME`` (``# %% tags=["exercise:linear_forward"]``), which raises
      `coursekit.checks.ExerciseError` or prints one line that is the same for everybody;
   4. markdown that begins with ``<details><summary>Hint</summary>``, with a blank line after it.
-  The builder adds the folded solution, to exercises/ only.
+     Text after the hints becomes a cell of its own.
+  The builder adds the folded solution behind the hints, to exercises/ only, where the check and the
+  cells that need it store no output.
 - A later cell that calls what the learner wrote carries ``needs:NAME`` for each, and is skipped,
   not failed, until it is there. So does a cell that uses what such a cell makes. A check itself
   never does.
