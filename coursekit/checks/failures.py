@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+INVITATION = "  to look closer: from coursekit import checks; checks.last_failure().plot()"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Failure:
     """The first case on which a learner's function failed.
@@ -52,9 +55,8 @@ class Failure:
 
     def invitation(self) -> str:
         """A line for the end of the message if there are arrays worth a look, else ""."""
-        if not self.differs or not self.differs[0].entries or not self.differs[0].worst:
-            return ""
-        return "\n  to look closer: from coursekit import checks; checks.last_failure().plot()"
+        worth = self.differs and self.differs[0].entries and self.differs[0].worst
+        return f"\n{INVITATION}" if worth else ""
 
     def plot(self, result: str = "") -> "Figure":
         """Draw expected, got and their difference.
