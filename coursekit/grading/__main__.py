@@ -1,63 +1,93 @@
-"""Grade notebooks from the command line.
-
-python -m coursekit.grading NOTEBOOK.ipynb [...] [--reference HANDED_OUT.ipynb] [--json FILE]
-
-Exit code: 0 if every exercise of every notebook passed, 1 if not, 2 if a notebook is unreadable.
-"""
+"""Grade notebooks from the command line: ``python -m coursekit.grading --help``."""
 
 import argparse
-import json
 import os
 import sys
-from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
-from coursekit.grading.grade import PASSED, Verdict, grade
+_NEEDED = {"nbclient": "nbclient", "nbformat": "nbformat", "ipykernel": "ipykernel"}
+_MORE = """\
+The exercises' checks run on the bundled pictures, with the code that they use; trainings do not
+run. Outcomes: passed; wrong (the check found a mistake); not attempted (the stub is untouched);
+could not run (an error outside the answer, a time limit, a cell that is not Python).
 
+examples:
+  python -m coursekit.grading exercises/01_fc_nets.ipynb
+  python -m coursekit.grading handed_in/*.ipynb --reference exercises/01_fc_nets.ipynb \\
+      --json results.json
 
-def table(path: Path, verdicts: list[Verdict]) -> str:
-    """Return the verdicts as text, one exercise a line, with the score below."""
-    width = max(len(verdict.exercise) for verdict in verdicts)
-    lines = [f"  {v.exercise:<{width}}  {v.outcome:<13}  {v.message}".rstrip() for v in verdicts]
-    passed = sum(v.outcome == PASSED for v in verdicts)
-    return "\n".join([str(path), *lines, f"  {passed} of {len(verdicts)} exercises passed"])
+exit code: 0 if every exercise of every notebook passed, 1 if one did not, 2 if a notebook could
+not be graded (the others are) or nothing could be."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Grade, print, and return the exit code."""
+    """Grade, write, print, and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m coursekit.grading", description="Grade the exercises of notebooks."
+        prog="python -m coursekit.grading",
+        description="Grade the exercises of notebooks.",
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
     parser.add_argument(
-        "--reference", type=Path, help="the notebook as handed out: its checks are the ones run"
+        "--reference",
+        type=Path,
+        metavar="NOTEBOOK",
+        help="the notebook as handed out: its checks are the ones run, whatever became of them",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts there too")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="what one statement or check may take (60)"
+    )
     args = parser.parse_args(arguments)
+    if not args.seconds > 0:
+        parser.error(f"--seconds: got {args.seconds:g}; needed a number above 0")
+    if args.json and not args.json.resolve().parent.is_dir():
+        parser.error(f"--json: got {args.json}; needed a file in a folder that exists")
+    if args.json and args.json.resolve() in {
+        p.resolve() for p in [*args.notebooks, args.reference] if p
+    }:
+        parser.error(f"--json: got {args.json}, a notebook that is to be read; needed another file")
+    missing = [package for name, package in _NEEDED.items() if find_spec(name) is None]
+    if missing:
+        print(
+            f"grading needs {', '.join(missing)}: python -m pip install {' '.join(missing)}",
+            file=sys.stderr,
+        )
+        return 2
+    return _grade(args)
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from coursekit.grading.grade import grade
+    from coursekit.grading.report import Graded, shown, write_json
+
     report = []
     for path in args.notebooks:
         try:
-            verdicts = grade(path, args.reference)
-        except (ValueError, RuntimeError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        print(table(path, verdicts))
-        passed = sum(verdict.outcome == PASSED for verdict in verdicts)
-        report.append(
-            {
-                "notebook": str(path),
-                "passed": passed,
-                "of": len(verdicts),
-                "score": passed / len(verdicts),
-                "exercises": [asdict(verdict) for verdict in verdicts],
-            }
-        )
+            verdicts = grade(path, args.reference, cell_seconds=args.seconds)
+            report.append(Graded(path, tuple(verdicts)))
+        except (ValueError, RuntimeError, OSError) as error:
+            report.append(Graded(path, error=str(error).removeprefix(f"{path}: ")))
+    code = 0 if all(g.passed == len(g.verdicts) for g in report) else 1
+    if any(g.error for g in report):
+        code = 2
     if args.json:
-        part = args.json.with_name(args.json.name + ".part")
-        part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        os.replace(part, args.json)
-    return 0 if all(entry["passed"] == entry["of"] for entry in report) else 1
+        try:
+            write_json(report, args.json)
+        except OSError as error:
+            print(f"--json: {args.json} could not be written: {error}", file=sys.stderr)
+            code = 2
+    try:
+        print(shown("\n\n".join(g.table() for g in report), sys.stdout.encoding), flush=True)
+    except BrokenPipeError:  # the reader, `head` for one, had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -3,26 +3,26 @@
 A check cell carries the tag ``exercise:NAME``, a later cell that uses the learner's work carries
 ``needs:NAME``. With this plugin the check cell's test is called after the exercise (also in JUnit
 files, as the property ``exercise``), its failure begins with the line that says what is wrong, and
-cells that need a failed exercise are skipped instead of failing too.
+cells that need a failed exercise are skipped instead of failing too. What a learner's own code
+prints is no failure: a check must print the lines that are stored for it, and may print others; the
+answer above it and cells that need it are compared where they store an output.
 
 nbval itself is left alone: the tests it collected are renamed through pytest's own hooks.
 """
 
 import os
 import re
+from functools import partial
 
 import pytest
+
+from coursekit.grading.tags import named_tags
 
 _FAILED = pytest.StashKey[dict[str, set[str]]]()  # notebook -> exercises that failed
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # A picture's bytes differ between machines; its alt text, in the same HTML, does not.
 _PICTURE = (r"(data:image/\w+;base64,)[\w+/=]+", r"\1PICTURE")
 _NBVAL_SAYS = re.compile(r"^Cell \d+: (.+)$", re.MULTILINE)  # its verdict, before the cell's source
-
-
-def named_tags(tags: list[str], kind: str) -> list[str]:
-    """Return the names in the tags ``kind:NAME``, in order."""
-    return [tag.partition(":")[2] for tag in tags if tag.startswith(f"{kind}:")]
 
 
 def _names(item: pytest.Item, kind: str) -> list[str]:
@@ -50,7 +50,12 @@ def pytest_make_collect_report(collector: pytest.Collector):
     if hasattr(collector, "sanitize_patterns"):  # nbval's; its own file of patterns adds to these
         collector.sanitize_patterns.update([_PICTURE])
     report = yield
-    report.result = [_renamed(node) for node in report.result or []]
+    nodes = list(report.result or [])
+    for node, after in zip(nodes, [*nodes[1:], None], strict=True):
+        learners = _names(node, "needs") or (after is not None and _names(after, "exercise"))
+        if learners and hasattr(node, "cell") and not node.cell.get("outputs"):
+            node.options["check"] = False
+    report.result = [_renamed(node) for node in nodes]
     return report
 
 
@@ -71,7 +76,21 @@ def _renamed(node):
         item.user_properties.append(("exercise", name))
     # nbval reports "Cell N" whatever the item is called; the verbose listing shows this one.
     item.reportinfo = lambda: (item.path, 0, item.name)
+    item.compare_outputs = partial(_stored_lines_are_there, item)
     return item
+
+
+def _stored_lines_are_there(item, printed: list, stored: list, skip_compare=None) -> bool:
+    """Compare as nbval does, but let the learner's function print what it likes."""
+    here = set(_lines(item, printed))
+    missing = [line for line in _lines(item, stored) if line not in here]
+    item.comparison_traceback = [f"not printed: {line}" for line in missing]
+    return not missing
+
+
+def _lines(item, outputs: list) -> list[str]:
+    texts = [output.text for output in outputs if output.get("name") == "stdout"]
+    return [line for line in item.sanitize("".join(texts)).splitlines() if line.strip()]
 
 
 def _failed_beside(item: pytest.Item) -> set[str]:
