@@ -1,7 +1,8 @@
 """Lesson 3's exercises on what a net starts from: its first weights, and pictures cut at random.
 
 Crops may be drawn as one likes. What is compared is which windows they are: of the picture with
-which border, how many different ones, one for all channels or several.
+which border, how many different ones, whether all are equally likely, one for all channels or
+several.
 """
 
 from typing import Any
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 
 from coursekit.checks import references_atlas as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
-from coursekit.checks.properties import like, same_state, weights_for_relu, yes
+from coursekit.checks.properties import (
+    GlobalDraws,
+    count,
+    like,
+    plausible,
+    rarer,
+    share,
+    weights_for_relu,
+)
 
 # --- first weights --------------------------------------------------------------------------
 
@@ -57,66 +66,104 @@ BORDERS = {
 }
 
 
+CALLS = 5  # 2,000 and 3,500 crops in all
+
+
 def _run_random_crop(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
     images, padding = inputs["images"], inputs["padding"]
+    watched = GlobalDraws()
 
     def crops(rng: Generator) -> NDArray:
-        return like(functions[0](images, padding, rng), "its result", images, "images")
+        made = watched(functions[0], images, padding, rng)
+        return like(made, "its result", images, "images")
 
     rng = np.random.default_rng(inputs["seed"])
-    before = np.random.get_state()  # noqa: NPY002  that of np.random.rand
     first = crops(rng)
-    kept = first.copy()
-    second = crops(rng)
+    kept = [first.copy(), *(crops(rng) for _ in range(CALLS - 1))]
     again = crops(np.random.default_rng(inputs["seed"]))
-    after = np.random.get_state()  # noqa: NPY002
-    np.random.set_state(before)  # noqa: NPY002
     return {
         **_windows(kept, images, padding),
-        "a second call draws other windows (1 is yes)": yes(np.any(second != kept)),
-        "a second call leaves the first crops alone (1 is yes)": yes(np.array_equal(first, kept)),
-        "the same seed draws the same windows (1 is yes)": yes(np.array_equal(again, kept)),
-        "the global np.random is not used (1 is yes)": yes(same_state(before, after)),
+        "further calls that draw the same windows": count(
+            *(np.array_equal(crop, kept[0]) for crop in kept[1:])
+        ),
+        "calls that change the crops of the call before": count(not np.array_equal(first, kept[0])),
+        "calls with the same seed that draw other windows": count(
+            not np.array_equal(again, kept[0])
+        ),
+        **watched.result(),
     }
 
 
-def _windows(crops: NDArray, images: NDArray, padding: int) -> dict[str, float]:
-    """Which windows of which picture the crops are."""
-    border, same = _found(crops, images, padding)
-    flat = same[:, 0].reshape(len(same), -1).argmax(axis=1)
-    start = np.stack(np.unravel_index(flat, same.shape[2:]), axis=1)  # row, column
-    different = float(len(np.unique(start, axis=0)))
+def _windows(crops: list[NDArray], images: NDArray, padding: int) -> dict[str, float]:
+    """Which windows of which picture the crops of several calls are."""
+    places = 2 * padding + 1
+    border, same, reflected = _border(crops[0], images, padding)
+    start = _starts(same)
+    different = len(np.unique(start, axis=0))
+    chances = [0.0] * 3
+    if different > 1 and border:  # of one window for all, its place is not asked
+        # A corner of four pixels tells the windows of a reflected picture apart.
+        others = [_starts(_found(c[:, :1], images[:, :1], padding, border, 2)) for c in crops[1:]]
+        chances = _unequal(np.concatenate([start, *others]), places)
     return {
+        # In the middle window no border is seen.
+        f"the share of crops that are windows of a picture {BORDERS['reflect']}": share(
+            reflected, 1.0, 1 / places**2, 0.0
+        ),
         **{
-            f"the first channel of every crop is a window of a picture {told} (1 is yes)": yes(
-                border == mode
-            )
+            f"the share of crops that must be windows of a picture {told}": float(border == mode)
             for mode, told in BORDERS.items()
+            if mode != "reflect"
         },
-        "a crop's channels come from one window (1 is yes)": yes(
-            np.all(np.any(same.all(axis=1), axis=(1, 2)))
+        "the share of crops whose channels come from one window": share(
+            np.any(same.all(axis=1), axis=(1, 2)), 1.0, 1 / places**2, 0.0
         ),
         "the number of rows at which windows start": float(len(np.unique(start[:, 0]))),
         "the number of columns at which windows start": float(len(np.unique(start[:, 1]))),
-        "the number of different windows": different,
-        # Of one window for all, chance says whether it is the middle one: that is not asked.
-        "clearly more than half of the pictures are moved (1 is yes)": yes(
-            different == 1 or np.mean(np.any(start != padding, axis=1)) > 0.55
-        ),
+        "the number of different windows": float(different),
+        "rows at which clearly fewer windows start than at others": chances[0],
+        "columns at which clearly fewer windows start than at others": chances[1],
+        "pairs of row and column that are clearly rarer than others": chances[2],
     }
 
 
-def _found(crops: NDArray, images: NDArray, padding: int) -> tuple[str, NDArray]:
-    """The border for which all crops are windows, and where (N, C, row, column) they are."""
-    size = images.shape[2:]
-    sides = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+def _unequal(start: NDArray, places: int) -> list[float]:
+    """How many rows, columns and, if there are none, pairs of them are rarer than others."""
+    rows, columns = (np.bincount(axis, minlength=places) for axis in start.T)
+    pairs = np.bincount(start[:, 0] * places + start[:, 1], minlength=places**2)
+    alone = [float(rarer(rows)), float(rarer(columns))]
+    fair = all(plausible(c, np.full(places, 1 / places)) for c in (rows, columns))
+    return [*alone, float(rarer(pairs)) if fair else 0.0]
+
+
+def _starts(same: NDArray) -> NDArray:
+    """Row and column, (N, 2), of the first window that the first channel is."""
+    flat = same[:, 0].reshape(len(same), -1).argmax(axis=1)
+    return np.stack(np.unravel_index(flat, same.shape[2:]), axis=1)
+
+
+def _border(crops: NDArray, images: NDArray, padding: int) -> tuple[str, NDArray, NDArray]:
+    """The border for which all crops are windows, "" if there is none, where they are, and which
+    of them (N,) are windows of the reflected pictures."""
+    reflected = _found(crops, images, padding, "reflect")
+    fits = np.any(reflected[:, 0], axis=(1, 2))
     for border in BORDERS:
-        padded = np.pad(images, sides, mode=border)  # type: ignore[call-overload]
-        windows = sliding_window_view(padded, size, axis=(2, 3))
-        same = (windows == crops[:, :, None, None]).all(axis=(4, 5))
-        if np.all(np.any(same[:, 0], axis=(1, 2))):
-            return border, same
-    return "none of them", np.zeros_like(same)
+        same = reflected if border == "reflect" else _found(crops, images, padding, border)
+        if np.any(same[:, 0], axis=(1, 2)).all():
+            return border, same, fits
+    return "", reflected, fits
+
+
+def _found(
+    crops: NDArray, images: NDArray, padding: int, border: str, corner: int | None = None
+) -> NDArray:
+    """Where (N, C, row, column) the crops, or only a corner of them, are windows of the pictures
+    with a border."""
+    sides = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(images, sides, mode=border)  # type: ignore[call-overload]
+    windows = sliding_window_view(padded, images.shape[2:], axis=(2, 3))
+    corners = (..., slice(corner), slice(corner))
+    return (windows[corners] == crops[:, :, None, None][corners]).all(axis=(4, 5))
 
 
 def _crop_cases(rng: Generator) -> list[Case]:

@@ -2,7 +2,7 @@
 
 No mask is compared with another. What is compared are properties of the zeros: how many, what
 stands between them, whether rows and columns have masks of their own, where they come from.
-Every band is seven standard deviations wide, so a right answer fails once in 10^11 times.
+A right answer fails once in 10^11 times.
 """
 
 from typing import Any
@@ -14,36 +14,39 @@ from numpy.typing import NDArray
 from coursekit.checks import references_dropout as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import unpack
-from coursekit.checks.properties import like, same_state, yes
+from coursekit.checks.properties import GlobalDraws, count, like, plausible, share
 
 ROWS = 100  # all inputs can be seen as a matrix of so many rows
-BAND = 7.0  # standard deviations
+CALLS = 7  # that they all drop equally many of 10,000 entries happens once in 10^12 times
 
 
 def _run_dropout_forward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
     x, p, seed = inputs["x"], inputs["p"], inputs["seed"]
 
+    watched = GlobalDraws()
+
     def out(p: float, training: bool, rng: Generator) -> NDArray:
-        returned = unpack(functions[0](x, p, training, rng), "it", "out", "cache")["out"]
+        returned = unpack(watched(functions[0], x, p, training, rng), "it", "out", "cache")["out"]
         return like(returned, "out", x, "x")
 
     rng = np.random.default_rng(seed)
-    before = np.random.get_state()  # noqa: NPY002  that of np.random.rand
     first = out(p, True, rng)
     kept = first.copy()
-    second = out(p, True, rng)
+    further = [out(p, True, rng) for _ in range(CALLS - 1)]
     again = out(p, True, np.random.default_rng(seed))
     whole, evaluated = out(0.0, True, rng), out(p, False, rng)
-    after = np.random.get_state()  # noqa: NPY002
-    np.random.set_state(before)  # noqa: NPY002
     return {
         **_masks(kept),
         "the share of zeros in out": _share_of_zeros(kept, p),
         **_ratios(kept, x, "out / x where out is not 0"),
-        "a second call draws another mask (1 is yes)": yes(np.any(_zeros(second) != _zeros(kept))),
-        "a second call leaves the first out alone (1 is yes)": yes(np.array_equal(first, kept)),
-        "the same seed draws the same mask (1 is yes)": yes(np.array_equal(again, kept)),
-        "the global np.random is not used (1 is yes)": yes(same_state(before, after)),
+        **_by_place(kept, p),
+        "further calls that draw the same mask": count(
+            *(np.array_equal(_zeros(other), _zeros(kept)) for other in further)
+        ),
+        "further calls that all drop exactly as many entries": _equally_many(kept, further),
+        "calls that change the out of the call before": count(not np.array_equal(first, kept)),
+        "calls with the same seed that draw another mask": count(not np.array_equal(again, kept)),
+        **watched.result(),
         "the share of zeros for p = 0": float(_zeros(whole).mean()),
         **_ratios(whole, x, "out / x for p = 0"),
         "the share of zeros in evaluation": _share_of_zeros(evaluated, p),
@@ -71,8 +74,12 @@ def _run_dropout_backward(functions: Functions, inputs: dict[str, Any]) -> dict[
         "the largest |dx / dout| where out is 0": float(np.max(ratio[dropped], initial=0)),
         "the share of zeros in dx": _share_of_zeros(dx, p),
         **_ratios(dx, dout, "dx / dout where dx is not 0"),
-        "dx is 0 where out is, and only there (1 is yes)": yes(np.array_equal(dx == 0, dropped)),
-        "a second backward gives the same dx (1 is yes)": yes(np.array_equal(again, dx)),
+        "the share of entries where only one of out and dx is 0": share(
+            (dx == 0) != dropped, 0.0, 2 * p * (1 - p), p, 1 - p, 0.5
+        ),
+        "further calls with the same cache that give another dx": count(
+            not np.array_equal(again, dx)
+        ),
         "the share of zeros in dx after evaluation": _share_of_zeros(evaluated, p),
         **_ratios(evaluated, dout, "dx / dout after evaluation where dx is not 0"),
     }
@@ -87,11 +94,16 @@ def _zeros(out: NDArray) -> NDArray:
 
 def _share_of_zeros(out: NDArray, p: float) -> float:
     """The share, or the chance that explains it: two samples of one chance shall be equal."""
-    share = float(_zeros(out).mean())
-    for chance in (p, 1 - p, 0.5):
-        if abs(share - chance) < BAND * np.sqrt(chance * (1 - chance) / out.size):
-            return chance
-    return round(share, 1)
+    return share(_zeros(out), p, 1 - p, 0.5)
+
+
+def _equally_many(first: NDArray, further: list[NDArray]) -> float:
+    """All of the further masks, or none if their numbers of zeros differ, or if none has a choice.
+
+    Independent draws for every entry scatter; a fixed number of places does not.
+    """
+    zeros = [int(_zeros(out).sum()) for out in (first, *further)]
+    return float(len(further)) if len(set(zeros)) == 1 and 0 < zeros[0] < first.size else 0.0
 
 
 def _ratios(out: NDArray, x: NDArray, what: str) -> dict[str, float]:
@@ -104,12 +116,12 @@ def _ratios(out: NDArray, x: NDArray, what: str) -> dict[str, float]:
 def _masks(out: NDArray) -> dict[str, float]:
     """Whether entries are dropped independently, or by rows, by columns, or by number."""
     zeros = _zeros(out).reshape(ROWS, -1)
-    share = zeros.mean()
+    chance = zeros.mean()
     rows, columns, spread = float(ROWS), float(ROWS), 1.0
-    if 0 < share < 1:  # else there is no mask, and the share of zeros says so
+    if 0 < chance < 1:  # else there is no mask, and the share of zeros says so
         rows = len(np.unique(zeros, axis=0))
         columns = len(np.unique(zeros[:, :ROWS].T, axis=0))
-        spread = zeros.sum(axis=1).std() / np.sqrt(zeros.shape[1] * share * (1 - share))
+        spread = zeros.sum(axis=1).std() / np.sqrt(zeros.shape[1] * chance * (1 - chance))
     return {
         f"the number of different masks in {ROWS} rows": rows,
         f"the number of different masks in {ROWS} columns": columns,
@@ -117,6 +129,23 @@ def _masks(out: NDArray) -> dict[str, float]:
             1.0 if 0.5 < spread < 1.5 else float(np.round(spread))
         ),
     }
+
+
+def _by_place(out: NDArray, p: float) -> dict[str, float]:
+    """Whether p is the chance of every row and of every column."""
+    zeros = _zeros(out).reshape(ROWS, -1)
+    return {
+        "the largest share of zeros in a row": _largest_share(zeros, p),
+        "the largest share of zeros in a column": _largest_share(zeros.T, p),
+    }
+
+
+def _largest_share(zeros: NDArray, p: float) -> float:
+    """The share of all zeros if all rows may have the same chance, else the largest of a row."""
+    rows = zeros.sum(axis=1)
+    if plausible(rows, np.full(len(rows), 1 / len(rows))):
+        return share(zeros, p, 1 - p, 0.5)
+    return round(float(rows.max()) / zeros.shape[1], 1)
 
 
 # --- on which inputs ------------------------------------------------------------------------

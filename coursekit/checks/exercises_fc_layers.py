@@ -31,7 +31,7 @@ def _loss_cases(rng: Generator) -> list[Case]:
     def case(description: str, logits: NDArray) -> Case:
         return Case(description, {"logits": logits, "targets": _labels(rng, *logits.shape)})
 
-    far_apart = rng.standard_normal((4, 3)) + np.array([[0.0], [1000.0], [-1000.0], [2000.0]])
+    far_apart = rng.standard_normal((4, 3)) + np.array([[0.0], [1000.0], [-1e6], [2000.0]])
     return [
         case("logits of shape (5, 7)", rng.standard_normal((5, 7))),
         case("logits of shape (4, 4)", 3 * rng.standard_normal((4, 4))),
@@ -51,14 +51,17 @@ def _softmax_cases(rng: Generator) -> list[Case]:
 
 
 def _margin_cases(rng: Generator) -> list[Case]:
-    # No margin is met exactly: at such a kink several gradients would be right.
     cases = [Case(c.description, c.inputs | {"margin": 1.0}) for c in _loss_cases(rng)]
     # Some of these differences are below the margin and some above, none equal to it.
     logits = rng.permuted(np.tile([0.0, 0.3, -0.2, 4.0, -4.0, 0.1], (9, 1)), axis=1)
     for margin in (0.35, 2.6):
         inputs = {"logits": logits, "targets": _labels(rng, 9, 6), "margin": margin}
         cases.append(Case(f"margin {margin}", inputs))
-    return cases
+    # Whole numbers, so that their differences are exact in any order. At the exact margin the
+    # gradient is 0, as in PyTorch.
+    whole = rng.permuted(np.tile([-1.0, 0.0, 1.0, 2.0], (8, 1)), axis=1)
+    inputs = {"logits": whole, "targets": np.arange(8) % 4, "margin": 1.0}
+    return [*cases, Case("whole numbers, margins met exactly", inputs)]
 
 
 register(

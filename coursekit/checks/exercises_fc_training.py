@@ -73,13 +73,18 @@ def _mlp_cases(rng: Generator) -> list[Case]:
         }
         return Case(f"{n} rows through {' - '.join(map(str, sizes))}", inputs)
 
-    return [
+    cases = [
         case(5, 4, 6, 3),
         case(5, 4, 3),
         case(6, 3, 7, 5, 4),
         case(4, 5, 5, 5, 5, 5),
         case(1, 3, 4, 5, 4, 3, 2),
     ]
+    kink = case(6, 3, 5, 4, 3).inputs
+    kink["x"][:2] = 0
+    for b in kink["biases"][:-1]:
+        b[:] = 0
+    return [*cases, Case("two rows of zeros without biases: hidden units exactly at 0", kink)]
 
 
 register(

@@ -38,6 +38,7 @@ def _pool_cases(rng: Generator) -> list[Case]:
         case(normal(2, 2, 8, 5), 2, 1, 3, ", pixels that no window sees"),
         case(normal(2, 2, 3, 4), 3, 4, 1, ", one window"),
         case(np.full((1, 1, 4, 6), -2.0), 2, 2, 1, ", one picture of equal numbers"),
+        case(-1e40 * (1 + rng.random((2, 2, 4, 5))), 2, 2, 1, ", all x below -1e40"),
     ]
 
 

@@ -16,8 +16,8 @@ from coursekit.checks.outcomes import unpack, unpack_list
 
 
 def _run_lsuv(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
-    rescaled = functions[0](inputs["weights"], inputs["x"])
-    return unpack_list(rescaled, "weights", len(inputs["weights"]))
+    depth = len(inputs["weights"])
+    return unpack_list(functions[0](inputs["weights"], inputs["x"]), "weights", depth)
 
 
 def _lsuv_cases(rng: Generator) -> list[Case]:

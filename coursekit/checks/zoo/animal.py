@@ -29,6 +29,12 @@ class Animal:
 COLLECTION: list[Animal] = []
 
 
+def named(function: Callable, name: str, looks_like: str) -> Callable:
+    """``function`` under a name and with a docstring, for animals that differ by a number."""
+    function.__name__, function.__doc__ = name.replace(" ", "_"), looks_like
+    return function
+
+
 def animal(exercise: str, symptom: str, forward: Callable | None = None) -> Callable:
     """Put a function into the collection; its docstring says what the bug is."""
 

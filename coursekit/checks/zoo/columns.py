@@ -194,8 +194,8 @@ def windows_assigned(cols, x_shape, kh, kw, stride, padding):
 
 @animal(COL2IM, "pixels learn from one of their windows only")
 def repeated_indices(cols, x_shape, kh, kw, stride, padding):
-    """dx[..., rows, columns] += with arrays of indices counts a pixel once, though it stands there
-    several times; np.add.at counts them all"""
+    """= for += where windows overlap, window pixel by window pixel; or += with arrays of indices,
+    which counts a pixel once though it stands there several times (np.add.at counts them all)"""
     n, c, h, w = x_shape
     oh, ow = _sizes(x_shape, kh, kw, stride, padding)
     dx = np.zeros((n, c, h + 2 * padding, w + 2 * padding), cols.dtype)

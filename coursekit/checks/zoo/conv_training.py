@@ -98,6 +98,29 @@ def fixed_scale(shape, rng):
     return rng.standard_normal(shape) * 0.01
 
 
+@animal(KAIMING, "activations shrink by a factor of 0.9 a layer")
+def cut_off_at_two_deviations(shape, rng):
+    """the normal distribution is cut off: what lies beyond two deviations is drawn again, which
+    leaves a deviation of 0.88"""
+    w = rng.standard_normal(shape)
+    while np.any(far := np.abs(w) > 2):
+        w[far] = rng.standard_normal(far.sum())
+    return w * sqrt(2 / prod(shape[1:]))
+
+
+@animal(KAIMING, "hard to tell: right variance, no tails")
+def cut_off_and_rescaled(shape, rng):
+    """the normal distribution is cut off at two deviations and rescaled; this exercise asks for the
+    whole one"""
+    return cut_off_at_two_deviations(shape, rng) / 0.879626
+
+
+@animal(KAIMING, "activations shrink a little with every layer")
+def clipped_at_two_deviations(shape, rng):
+    """the normal distribution is cut off: np.clip puts what lies beyond two deviations there."""
+    return np.clip(rng.standard_normal(shape), -2, 2) * sqrt(2 / prod(shape[1:]))
+
+
 @animal(KAIMING, "layers of one shape start out the same")
 def own_generator(shape, rng):
     """a generator with a fixed seed is made inside, so every call gives the same weights."""
@@ -165,6 +188,39 @@ def upper_end_left_out(images, padding, rng):
     """rng.integers(0, 2 * padding) never draws its upper end; there are 2 * padding + 1 places."""
     start = rng.integers(0, 2 * padding, (2, len(images)))
     return _crop(images, padding, rng, start=start)
+
+
+@animal(CROP, "pictures hardly move as far as they should")
+def rounded_places(images, padding, rng):
+    """the first and last places are too rare: np.round gives them half an interval, a sum of draws
+    or a normal one prefers the middle; all are equally likely, rng.integers(0, 2 * padding + 1)"""
+    start = np.round(rng.random((2, len(images))) * 2 * padding).astype(int)
+    return _crop(images, padding, rng, start=start)
+
+
+@animal(CROP, "pictures hardly move as far as they should")
+def sum_of_two_draws(images, padding, rng):
+    """the first and last places are too rare: np.round gives them half an interval, a sum of draws
+    or a normal one prefers the middle; all are equally likely, rng.integers(0, 2 * padding + 1)"""
+    start = rng.integers(0, padding + 1, (2, 2, len(images))).sum(axis=0)
+    return _crop(images, padding, rng, start=start)
+
+
+@animal(CROP, "pictures move as far as they can, and seldom less")
+def clipped_places(images, padding, rng):
+    """the middle places are too rare: np.clip puts what is drawn too far to the ends; all are
+    equally likely, rng.integers(0, 2 * padding + 1)"""
+    start = rng.integers(-padding, 3 * padding + 1, (2, len(images))).clip(0, 2 * padding)
+    return _crop(images, padding, rng, start=start)
+
+
+@animal(CROP, "pictures move along the diagonal more often than across it")
+def row_follows_column(images, padding, rng):
+    """row and column are not independent: each is fair, and some pairs are rarer than others."""
+    top, left = rng.integers(0, 2 * padding + 1, (2, len(images)))
+    return _crop(
+        images, padding, rng, start=(np.where(rng.random(len(top)) < 0.5, left, top), left)
+    )
 
 
 @animal(CROP, "pictures move in one direction only")

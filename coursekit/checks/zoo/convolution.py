@@ -150,6 +150,41 @@ def stride_in_one_direction(x, w, b, stride, padding):
     return _conv(*(x, w, b, stride, padding), columns=lambda j, kw: slice(j, j + kw))
 
 
+def _strided_loop(x, w, b, stride, padding, step, place):
+    """The loop over outputs takes the stride: windows start at i * step, and go to i // place."""
+    whole, cache = conv2d_forward(x, w, b, stride, padding)
+    padded = _zeros_around(x, padding)
+    out, (kh, kw) = np.zeros_like(whole), w.shape[2:]
+    for i in range(0, out.shape[2], stride):
+        for j in range(0, out.shape[3], stride):
+            top, left = i * step, j * step
+            windows = padded[:, :, top : top + kh, left : left + kw]
+            value = np.tensordot(windows, w[:, :, : windows.shape[2], : windows.shape[3]], _CHW)
+            out[:, :, i // place, j // place] = value + b
+    return out, cache
+
+
+_CHW = ((1, 2, 3), (1, 2, 3))
+
+
+@animal(FORWARD, "holes of zeros for every stride but 1")
+def strided_loop(x, w, b, stride, padding):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(x, w, b, stride, padding, 1, 1)
+
+
+@animal(FORWARD, "holes of zeros for every stride but 1")
+def strided_loop_with_the_stride_again(x, w, b, stride, padding):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(x, w, b, stride, padding, stride, 1)
+
+
+@animal(FORWARD, "zeros below and on the right for every stride but 1")
+def strided_loop_over_outputs(x, w, b, stride, padding):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(x, w, b, stride, padding, 1, stride)
+
+
 @animal(FORWARD, "right for stride 1; else an error, or holes in the windows")
 def stride_inside_the_window(x, w, b, stride, padding):
     """the stride is taken inside the window as well, which is dilation."""

@@ -84,6 +84,61 @@ def dx_assigned(dout, cache):
     return _backward(dout, cache, add_dx=lambda old, new: new)
 
 
+def _window_by_window(dout, cache, add_dx=True, add_dw=True, loop=1, step=None):
+    """The loops over windows only, for all pictures and filters at once."""
+    x, w, stride, padding = cache
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    dx, dw, (kh, kw) = np.zeros_like(padded), np.zeros_like(w), w.shape[2:]
+    step = stride if step is None else step
+    for i in range(0, dout.shape[2], loop):
+        for j in range(0, dout.shape[3], loop):
+            window = np.s_[:, :, i * step : i * step + kh, j * step : j * step + kw]
+            d, patch = dout[:, :, i, j], padded[window]
+            new = np.tensordot(d, w, 1)[:, :, : patch.shape[2], : patch.shape[3]]
+            dx[window] = dx[window] + new if add_dx else new
+            new = np.zeros_like(w)
+            new[:, :, : patch.shape[2], : patch.shape[3]] = np.tensordot(d.T, patch, 1)
+            dw = dw + new if add_dw else new
+    return _cropped(dx, padding, *x.shape[2:]), dw, dout.sum(axis=(0, 2, 3))
+
+
+@animal(BACKWARD, "pixels learn from one of their windows only")
+def windows_of_dx_assigned(dout, cache):
+    """dx[window] = for +=: a window overwrites what the windows before it have put there."""
+    return _window_by_window(dout, cache, add_dx=False)
+
+
+@animal(BACKWARD, "pixels learn from one of their windows only")
+def kernel_pixels_of_dx_assigned(dout, cache):
+    """dx[window] = for += in the loop over the kernel's pixels: each overwrites what the pixels
+    before it have put there"""
+    x, w, stride, padding = cache
+    (oh, ow), (kh, kw) = dout.shape[2:], w.shape[2:]
+    dx = np.zeros((*x.shape[:2], *(side + 2 * padding for side in x.shape[2:])), x.dtype)
+    for i, j in np.ndindex(kh, kw):
+        rows, columns = (slice(k, k + stride * o, stride) for k, o in ((i, oh), (j, ow)))
+        dx[:, :, rows, columns] = np.einsum("nfyx,fc->ncyx", dout, w[:, :, i, j])
+    return _but(dout, cache, dx=_cropped(dx, padding, *x.shape[2:]))
+
+
+@animal(BACKWARD, "filters learn from the last window only")
+def dw_of_the_last_window(dout, cache):
+    """dw = for += in the loop over the windows: only the last one is left."""
+    return _window_by_window(dout, cache, add_dw=False)
+
+
+@animal(BACKWARD, "most gradients are lost for every stride but 1")
+def strided_loop(dout, cache):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _window_by_window(dout, cache, loop=cache[2], step=1)
+
+
+@animal(BACKWARD, "most gradients are lost for every stride but 1")
+def strided_loop_with_the_stride_again(dout, cache):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _window_by_window(dout, cache, loop=cache[2])
+
+
 @animal(BACKWARD, "pixels learn from one of the filters only")
 def dx_of_the_last_filter(dout, cache):
     """dx holds the last filter's gradient only; sum over the filters."""

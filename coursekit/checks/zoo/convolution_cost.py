@@ -84,6 +84,12 @@ def width_before_height(c_in, c_out, kernel_size, stride, padding, h, w):
     return (ow, oh), parameters, macs
 
 
+@animal(COST, "right for square kernels only")
+def kernel_width_first(c_in, c_out, kernel_size, stride, padding, h, w):
+    """kernel_size is read as (width, height); it is (height, width)."""
+    return conv2d_cost(c_in, c_out, kernel_size[::-1], stride, padding, h, w)
+
+
 # --- parameters ---------------------------------------------------------------------------------
 
 

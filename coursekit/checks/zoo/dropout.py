@@ -138,6 +138,25 @@ def a_fixed_number_per_row(x, p, training, rng):
     return _dropped(x, _mask(x, p, ranks.reshape(x.shape) / x[0].size))
 
 
+@animal(FORWARD, "hard to tell: units are a little too seldom dropped together")
+def a_fixed_number_in_all(x, p, training, rng):
+    """exactly p of the entries are dropped, as by a permutation; dropout draws for every entry by
+    itself"""
+    if not training:
+        return x.copy(), None
+    return _dropped(x, _mask(x, p, rng.permutation(x.size).reshape(x.shape) / x.size))
+
+
+@animal(FORWARD, "some units are nearly always there, others nearly never")
+def chances_of_their_own(x, p, training, rng):
+    """units have chances of their own, p only on average; p is the same for every entry."""
+    if not training or p == 0:
+        return x.copy(), None
+    rows = x.reshape(100, -1)
+    spread = min(p, 1 - p) * np.linspace(-1, 1, rows.shape[1])
+    return _dropped(x, _mask(x, p, (rng.random(rows.shape) - spread).reshape(x.shape)))
+
+
 @animal(FORWARD, "p = 0.5 drops 69 %")
 def normal_draws(x, p, training, rng):
     """the draws are normal; compared with p they must be uniform on [0, 1)."""

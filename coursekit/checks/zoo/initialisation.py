@@ -64,6 +64,29 @@ def positive_only(fan_in, fan_out, rng):
     return rng.random((fan_out, fan_in)) * sqrt(2 / fan_in)
 
 
+@animal(KAIMING, "activations shrink by a factor of 0.9 a layer")
+def cut_off_at_two_deviations(fan_in, fan_out, rng):
+    """the normal distribution is cut off: what lies beyond two deviations is drawn again, which
+    leaves a deviation of 0.88"""
+    w = rng.standard_normal((fan_out, fan_in))
+    while np.any(far := np.abs(w) > 2):
+        w[far] = rng.standard_normal(far.sum())
+    return w * sqrt(2 / fan_in)
+
+
+@animal(KAIMING, "hard to tell: right variance, no tails")
+def cut_off_and_rescaled(fan_in, fan_out, rng):
+    """the normal distribution is cut off at two deviations and rescaled; this exercise asks for the
+    whole one"""
+    return cut_off_at_two_deviations(fan_in, fan_out, rng) / 0.879626
+
+
+@animal(KAIMING, "activations shrink a little with every layer")
+def clipped_at_two_deviations(fan_in, fan_out, rng):
+    """the normal distribution is cut off: np.clip puts what lies beyond two deviations there."""
+    return np.clip(rng.standard_normal((fan_out, fan_in)), -2, 2) * sqrt(2 / fan_in)
+
+
 @animal(KAIMING, "layers of one shape start out the same")
 def own_generator(fan_in, fan_out, rng):
     """a generator with a fixed seed is made inside, so every call gives the same weights."""
@@ -175,11 +198,18 @@ def weights_centred(weights, x):
 
 @animal(LSUV, "the net that was given is changed")
 def weights_rescaled_in_place(weights, x):
-    """the given weights are changed in place (/=); return new arrays."""
+    """the given weights are changed (w /= ..., weights[i] = ... or weights.pop(0)); make a new list
+    of new arrays"""
     result = lsuv([w.copy() for w in weights], x)
     for w, new in zip(weights, result, strict=True):
         w[...] = new
     return result
+
+
+@animal(LSUV, "an error, unless all layers are square")
+def lsuv_not_transposed(weights, x):
+    """x @ w multiplies by the weights as they are; a row is an output, so it is x @ w.T."""
+    return [x @ w for w in weights]
 
 
 @animal(LSUV, "a float64 net")

@@ -14,6 +14,18 @@ def bias_forgotten(x, w, b):
     return x @ w.T, (x, w, b)
 
 
+@animal("linear_forward", "an error, unless the weights are square")
+def not_transposed(x, w, b):
+    """x @ w multiplies by the weights as they are; a row is an output, so it is x @ w.T."""
+    return x @ w + b, (x, w, b)
+
+
+@animal("linear_forward", "an error, unless the weights are square")
+def not_transposed_in_dot(x, w, b):
+    """x @ w multiplies by the weights as they are; a row is an output, so it is x @ w.T."""
+    return np.dot(x, w) + b, (x, w, b)
+
+
 @animal("linear_forward", "right for every shape but square weights")
 def transposed_only_if_it_must_be(x, w, b):
     """x @ w where shapes allow it: the weights are (out, in), so it is x @ w.T always."""
@@ -96,6 +108,20 @@ def dx_through_the_transpose(dout, cache):
     _, w, _ = cache
     dx, dw, db = F.linear_backward(dout, cache)
     return (dout @ w.T if dout.shape[1] == w.shape[1] else dx), dw, db
+
+
+@animal("linear_backward", "an error, unless the weights are square")
+def dx_transposed(dout, cache):
+    """dx multiplies by w.T; the forward has done so, and the way back is dout @ w."""
+    x, w, _ = cache
+    return dout @ w.T, dout.T @ x, dout.sum(axis=0)
+
+
+@animal("linear_backward", "an error, unless there are as many rows as outputs")
+def dw_without_a_transpose(dout, cache):
+    """dw is dout @ x; the sum runs over the batch, so it is dout.T @ x."""
+    x, w, _ = cache
+    return dout @ w, dout @ x, dout.sum(axis=0)
 
 
 @animal("linear_backward", "an error when the weights are updated, unless they are square")

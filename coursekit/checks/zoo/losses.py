@@ -3,7 +3,7 @@
 import numpy as np
 
 from coursekit.checks.references_fc import multi_margin_loss, softmax_cross_entropy
-from coursekit.checks.zoo.animal import animal
+from coursekit.checks.zoo.animal import animal, named
 
 SOFTMAX = "softmax_cross_entropy"
 HINGE = "multi_margin_loss"
@@ -36,6 +36,46 @@ def shifted_by_the_batch_maximum(logits, targets):
     return _from_probabilities(e / e.sum(axis=1, keepdims=True), targets)
 
 
+def _shifted_by_the_batch(logits, targets):
+    """log-softmax after the shift, exact but for rows that underflow as a whole."""
+    shifted = logits - logits.max()
+    e = np.exp(shifted)
+    sums = e.sum(axis=1, keepdims=True)
+    log_p = shifted - np.log(sums)
+    return -log_p[np.arange(len(e)), targets].mean(), log_p, e / sums
+
+
+def _minus_one_hot(p, targets):
+    dlogits = p.copy()
+    dlogits[np.arange(len(p)), targets] -= 1
+    return dlogits / len(p)
+
+
+_BATCH_MAXIMUM = """the maximum of the whole batch is subtracted, not that of each row: where a row
+    lies far below, log(sum(exp)) is log(0)"""
+
+animal(SOFTMAX, "inf loss when one row's logits lie far below another's")(
+    named(
+        lambda logits, targets: (
+            (parts := _shifted_by_the_batch(logits, targets))[0],
+            _minus_one_hot(np.exp(parts[1]), targets),
+        ),
+        "log sum exp with the batch maximum",
+        _BATCH_MAXIMUM,
+    )
+)
+animal(SOFTMAX, "inf loss when one row's logits lie far below another's")(
+    named(
+        lambda logits, targets: (
+            (parts := _shifted_by_the_batch(logits, targets))[0],
+            _minus_one_hot(parts[2], targets),
+        ),
+        "log sum exp with the batch maximum, softmax by division",
+        _BATCH_MAXIMUM,
+    )
+)
+
+
 @animal(SOFTMAX, "inf loss for a confident mistake")
 def log_of_a_softmax(logits, targets):
     """the logarithm is taken of a probability that has become 0: use log-softmax,
@@ -43,12 +83,32 @@ def log_of_a_softmax(logits, targets):
     return _from_probabilities(_probabilities(logits), targets)
 
 
-@animal(SOFTMAX, "a confident mistake costs 18 at most")
-def eps_in_the_logarithm(logits, targets):
-    """log(p + eps) hides a probability that underflowed; use log-softmax instead."""
-    p = _probabilities(logits)
-    _, dlogits = softmax_cross_entropy(logits, targets)
-    return -np.log(p[np.arange(len(p)), targets] + 1e-8).mean(), dlogits
+def _log_of(change):
+    """The loss with the logarithm of changed probabilities, the gradient right."""
+
+    def loss(logits, targets):
+        p = _probabilities(logits)
+        _, dlogits = softmax_cross_entropy(logits, targets)
+        return -np.log(change(p)[np.arange(len(p)), targets]).mean(), dlogits
+
+    return loss
+
+
+def _hides(change, eps, name):
+    animal(SOFTMAX, f"a confident mistake costs {-np.log(eps):.0f} at most")(
+        named(
+            _log_of(change),
+            f"{name} {eps:g}",
+            f"log(p + {eps:g}), or p clipped at {eps:g}, hides a probability that underflowed; use "
+            "log-softmax instead",
+        )
+    )
+
+
+for _eps in (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-30):
+    _hides(lambda p, eps=_eps: p + eps, _eps, "in the logarithm an eps of")
+for _eps in (1e-5, 1e-6, 1e-7, 1e-8, 1e-9):  # smaller ones cannot be told from those above
+    _hides(lambda p, eps=_eps: np.clip(p, eps, 1 - eps), _eps, "clipped at")
 
 
 @animal(SOFTMAX, "the rows do not sum to 1; accuracy stays at chance")
@@ -115,6 +175,31 @@ def column_instead_of_entry(logits, targets):
     dlogits = _probabilities(logits)
     dlogits[:, targets] -= 1
     return loss, dlogits / len(logits)
+
+
+_COLUMNS = """p[:, targets] takes whole columns, so that each row is charged for the targets of all
+    rows; pair rows with np.arange(N)"""
+
+
+def _columns(reduce, gradient):
+    """The loss over whole columns of log p, with a gradient."""
+
+    def loss(logits, targets):
+        log_p = logits - logits.max(axis=1, keepdims=True)
+        log_p = log_p - np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+        return reduce(-log_p[:, targets]), gradient(logits, targets)
+
+    return loss
+
+
+for _told, _reduce in (("averaged", np.mean), ("summed", lambda a: a.sum() / len(a))):
+    for _of, _gradient in (
+        ("in the loss", lambda *given: softmax_cross_entropy(*given)[1]),
+        ("in loss and gradient", lambda *given: column_instead_of_entry(*given)[1]),
+    ):
+        animal(SOFTMAX, "the loss ends near log C, whatever is learnt")(
+            named(_columns(_reduce, _gradient), f"columns {_of}, {_told}", _COLUMNS)
+        )
 
 
 @animal(SOFTMAX, "learns, but slowly and not far: the loss never nears 0")
@@ -240,3 +325,27 @@ def gradient_keeps_the_size(logits, targets, margin=1.0):
     dlogits = slack / slack.size
     dlogits[rows, targets] = -dlogits.sum(axis=1)
     return loss, dlogits
+
+
+@animal(HINGE, "classes that keep their distance are pushed on; differs from PyTorch")
+def pushed_at_the_margin(logits, targets, margin=1.0):
+    """the mask is >= 0: it pushes a class at exactly the margin, where nothing is violated; by
+    convention the gradient is 0 there"""
+    loss, _ = multi_margin_loss(logits, targets, margin)
+    rows = np.arange(len(logits))
+    active = margin - logits[rows, targets][:, None] + logits >= 0
+    active[rows, targets] = False
+    dlogits = active.astype(logits.dtype) / logits.dtype.type(active.size)
+    dlogits[rows, targets] = -dlogits.sum(axis=1)
+    return loss, dlogits
+
+
+@animal(HINGE, "a loss that falls below 0")
+def not_cut_off(logits, targets, margin=1.0):
+    """max(0, ...) is missing: margins that are kept count as negative losses and are pushed on."""
+    rows = np.arange(len(logits))
+    slack = margin - logits[rows, targets][:, None] + logits
+    slack[rows, targets] = 0
+    dlogits = np.full_like(logits, 1 / slack.size)
+    dlogits[rows, targets] = -(logits.shape[1] - 1) / slack.size
+    return slack.sum() / slack.size, dlogits

@@ -15,19 +15,24 @@ def _two_layers(x, y, w1, b1, w2, b2, weight_decay, **bugs):
         "relu": lambda pre: np.maximum(pre, 0),
         "mask": lambda pre: pre > 0,
         "scores": lambda scores: scores,
+        "dscores": lambda scores, d: d,
         "loss_decay": weight_decay / 2,
         "decay": weight_decay,
+        "decay1": 1,
+        "decay2": 1,
+        "times": lambda x, w: x @ w.T,
         "input2": lambda pre, hidden: hidden,
     } | bugs
-    pre = x @ w1.T + b1
+    pre = bug["times"](x, w1) + b1
     hidden = bug["relu"](pre)
-    scores = bug["scores"](hidden @ w2.T + b2)
-    loss, dscores = softmax_cross_entropy(scores, y)
+    raw = bug["times"](hidden, w2) + b2
+    loss, dscores = softmax_cross_entropy(bug["scores"](raw), y)
+    dscores = bug["dscores"](raw, dscores)
     dhidden = (dscores @ w2) * bug["mask"](pre)
     grads = {
-        "w1": dhidden.T @ x + bug["decay"] * w1,
+        "w1": dhidden.T @ x + bug["decay1"] * bug["decay"] * w1,
         "b1": dhidden.sum(axis=0),
-        "w2": dscores.T @ bug["input2"](pre, hidden) + bug["decay"] * w2,
+        "w2": dscores.T @ bug["input2"](pre, hidden) + bug["decay2"] * bug["decay"] * w2,
         "b2": dscores.sum(axis=0),
     }
     return loss + bug["loss_decay"] * ((w1 * w1).sum() + (w2 * w2).sum()), grads
@@ -53,6 +58,29 @@ def no_relu(x, y, w1, b1, w2, b2, weight_decay):
 def relu_on_the_scores(x, y, w1, b1, w2, b2, weight_decay):
     """a ReLU after the second layer as well; scores go to the softmax as they are."""
     return _two_layers(x, y, w1, b1, w2, b2, weight_decay, scores=lambda s: np.maximum(s, 0))
+
+
+@animal(TWO, "scores cannot be negative; training stalls")
+def relu_on_the_scores_both_ways(x, y, w1, b1, w2, b2, weight_decay):
+    """a ReLU after the second layer as well, forward and backward; scores go to the softmax as they
+    are"""
+    return _two_layers(
+        *(x, y, w1, b1, w2, b2, weight_decay),
+        scores=lambda s: np.maximum(s, 0),
+        dscores=lambda s, d: d * (s > 0),
+    )
+
+
+@animal(TWO, "an error, unless all layers are square")
+def two_layers_not_transposed(x, y, w1, b1, w2, b2, weight_decay):
+    """x @ w multiplies by the weights as they are; a row is an output, so it is x @ w.T."""
+    return _two_layers(x, y, w1, b1, w2, b2, weight_decay, times=np.matmul)
+
+
+@animal(TWO, "an error, unless all layers are square")
+def two_layers_not_transposed_in_dot(x, y, w1, b1, w2, b2, weight_decay):
+    """x @ w multiplies by the weights as they are; a row is an output, so it is x @ w.T."""
+    return _two_layers(x, y, w1, b1, w2, b2, weight_decay, times=np.dot)
 
 
 @animal(TWO, "units at exactly 0 get a gradient")
@@ -125,6 +153,26 @@ def only_w1_decayed(x, y, w1, b1, w2, b2, weight_decay):
     return loss, grads | {"w2": grads["w2"] - weight_decay * w2}
 
 
+@animal(TWO, "the first layer's weights grow without bound")
+def only_w2_decayed(x, y, w1, b1, w2, b2, weight_decay):
+    """the penalty covers w2 only; w1 is a weight too."""
+    loss, grads = two_layer_loss(x, y, w1, b1, w2, b2, weight_decay)
+    loss -= weight_decay / 2 * (w1 * w1).sum()
+    return loss, grads | {"w1": grads["w1"] - weight_decay * w1}
+
+
+@animal(TWO, "a gradient check that fails for w2, with weight decay only")
+def no_penalty_gradient_for_w2(x, y, w1, b1, w2, b2, weight_decay):
+    """there is no penalty in the gradient of w2, though the loss has it: + weight_decay * w2."""
+    return _two_layers(x, y, w1, b1, w2, b2, weight_decay, decay2=0)
+
+
+@animal(TWO, "a gradient check that fails for w1, with weight decay only")
+def no_penalty_gradient_for_w1(x, y, w1, b1, w2, b2, weight_decay):
+    """there is no penalty in the gradient of w1, though the loss has it: + weight_decay * w1."""
+    return _two_layers(x, y, w1, b1, w2, b2, weight_decay, decay1=0)
+
+
 @animal(TWO, "the first bias learns from dead units")
 def b1_before_the_mask(x, y, w1, b1, w2, b2, weight_decay):
     """db1 is summed before the ReLU mask is applied."""
@@ -142,20 +190,33 @@ def weights_updated_in_place(x, y, w1, b1, w2, b2, weight_decay):
     return result
 
 
-def _deep(x, y, weights, biases, relu_last=False, relu=True, input_of=0, mask_of=0):
+def _deep(
+    x,
+    y,
+    weights,
+    biases,
+    relu_last=False,
+    mask_last=False,
+    relu=True,
+    input_of=0,
+    mask_of=0,
+    mask=np.greater,
+    times=lambda x, w: x @ w.T,
+):
     """A net of any depth, with a place for each bug."""
     last, inputs, outs = len(weights) - 1, [x], []
     for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
-        out = inputs[-1] @ w.T + b
+        out = times(inputs[-1], w) + b
         outs.append(out)
         inputs.append(np.maximum(out, 0) if relu and (i < last or relu_last) else out)
     loss, dout = softmax_cross_entropy(inputs[-1], y)
+    dout = dout * (outs[-1] > 0) if mask_last else dout
     dweights, dbiases = [None] * len(weights), [None] * len(weights)
     for i in reversed(range(len(weights))):
         dweights[i], dbiases[i] = dout.T @ inputs[i + input_of], dout.sum(axis=0)
         if i:
             dout = dout @ weights[i]
-            dout = dout * (outs[i - 1 + mask_of] > 0) if mask_of is not None else dout
+            dout = dout * mask(outs[i - 1 + mask_of], 0) if mask_of is not None else dout
     return loss, dweights, dbiases
 
 
@@ -163,6 +224,31 @@ def _deep(x, y, weights, biases, relu_last=False, relu=True, input_of=0, mask_of
 def relu_after_the_last_layer(x, y, weights, biases):
     """a ReLU after the last layer as well; scores go to the softmax as they are."""
     return _deep(x, y, weights, biases, relu_last=True)
+
+
+@animal(DEEP, "scores cannot be negative; training stalls")
+def relu_after_the_last_layer_both_ways(x, y, weights, biases):
+    """a ReLU after the last layer as well, forward and backward; scores go to the softmax as they
+    are"""
+    return _deep(x, y, weights, biases, relu_last=True, mask_last=True)
+
+
+@animal(DEEP, "units at exactly 0 get a gradient")
+def deep_mask_at_zero(x, y, weights, biases):
+    """the mask is pre >= 0; at exactly 0 the gradient is 0 by convention."""
+    return _deep(x, y, weights, biases, mask=np.greater_equal)
+
+
+@animal(DEEP, "an error, unless all layers are square")
+def layers_not_transposed(x, y, weights, biases):
+    """x @ w multiplies by the weights as they are; a row is an output, so it is x @ w.T."""
+    return _deep(x, y, weights, biases, times=np.matmul)
+
+
+@animal(DEEP, "an error, unless all layers are square")
+def layers_not_transposed_in_dot(x, y, weights, biases):
+    """x @ w multiplies by the weights as they are; a row is an output, so it is x @ w.T."""
+    return _deep(x, y, weights, biases, times=np.dot)
 
 
 @animal(DEEP, "no better than a linear classifier, at any depth")
@@ -220,10 +306,20 @@ def two_layers_at_most(x, y, weights, biases):
 
 
 @animal(DEEP, "the net is upside down at the second step")
-def lists_reversed_in_place(x, y, weights, biases):
-    """weights.reverse() turns the caller's list round; iterate over reversed(weights)."""
+def weights_changed_in_place(x, y, weights, biases):
+    """the caller's list weights is changed (pop, reverse, append); work on list(weights), or
+    iterate over reversed(weights)"""
     result = mlp_loss(x, y, list(weights), list(biases))
     weights.reverse()
+    return result
+
+
+@animal(DEEP, "biases are missing at the second step")
+def biases_changed_in_place(x, y, weights, biases):
+    """the caller's list biases is changed (pop, reverse, append); work on list(biases), or
+    iterate over reversed(biases)"""
+    result = mlp_loss(x, y, list(weights), list(biases))
+    biases.reverse()
     return result
 
 

@@ -49,6 +49,42 @@ def old_v_used(w, g, v, lr, momentum):
 
 
 @animal(MOMENTUM, "plain SGD")
+def momentum_ignored(w, g, v, lr, momentum):
+    """momentum is ignored: this is plain SGD, w - lr * g; v = momentum * v + g remembers."""
+    return w - lr * g, g.copy()
+
+
+@animal(MOMENTUM, "plain SGD")
+def momentum_ignored_and_g_returned(w, g, v, lr, momentum):
+    """momentum is ignored: this is plain SGD with g itself for v; v = momentum * v + g."""
+    return w - lr * g, g
+
+
+@animal(MOMENTUM, "plain SGD")
+def momentum_ignored_and_v_kept(w, g, v, lr, momentum):
+    """momentum is ignored: this is plain SGD, and v is handed on; v = momentum * v + g."""
+    return w - lr * g, v
+
+
+@animal(MOMENTUM, "plain SGD")
+def momentum_ignored_and_v_copied(w, g, v, lr, momentum):
+    """momentum is ignored: this is plain SGD, and v stays as it was; v = momentum * v + g."""
+    return w - lr * g, v.copy()
+
+
+@animal(MOMENTUM, "velocity grows without bound")
+def momentum_of_one(w, g, v, lr, momentum):
+    """v = v + g, without momentum: nothing is ever forgotten."""
+    return w - lr * (v + g), v + g
+
+
+@animal(MOMENTUM, "a step along old gradients only")
+def gradient_left_out(w, g, v, lr, momentum):
+    """v = momentum * v, without g: the gradient never gets in."""
+    return w - lr * momentum * v, momentum * v
+
+
+@animal(MOMENTUM, "plain SGD, with a velocity nobody uses")
 def momentum_unused(w, g, v, lr, momentum):
     """the step uses g instead of v, which is plain SGD."""
     return w - lr * g, momentum * v + g
@@ -88,6 +124,13 @@ def eps_inside_the_root(w, g, s, lr, alpha, eps):
     """eps stands inside the square root; PyTorch has it outside."""
     s = alpha * s + (1 - alpha) * g * g
     return w - lr * g / np.sqrt(s + eps), s
+
+
+@animal(RMSPROP, "steps too large wherever gradients are tiny")
+def eps_squared_inside_the_root(w, g, s, lr, alpha, eps):
+    """eps is squared inside the square root, sqrt(s + eps**2); PyTorch has sqrt(s) + eps."""
+    s = alpha * s + (1 - alpha) * g * g
+    return w - lr * g / np.sqrt(s + eps**2), s
 
 
 @animal(RMSPROP, "steps follow the last gradient only")
@@ -192,7 +235,7 @@ def only_v_corrected(w, g, m, v, t, lr, beta1, beta2, eps):
 
 @animal(ADAM, "every step is as large as the first")
 def t_frozen(w, g, m, v, t, lr, beta1, beta2, eps):
-    """t is always taken to be 1."""
+    """t is always taken to be 1, or forgotten: 1 - beta for 1 - beta**t."""
     return adam(w, g, m, v, 1, lr, beta1, beta2, eps)
 
 
@@ -208,6 +251,36 @@ def adam_eps_inside_the_root(w, g, m, v, t, lr, beta1, beta2, eps):
     """eps stands inside the square root; PyTorch has it outside."""
     m, v = _adam_averages(g, m, v, beta1, beta2)
     return w - lr * m / (1 - beta1**t) / np.sqrt(v / (1 - beta2**t) + eps), m, v
+
+
+@animal(ADAM, "steps too large wherever gradients are tiny")
+def adam_eps_squared_inside_the_root(w, g, m, v, t, lr, beta1, beta2, eps):
+    """eps is squared inside the square root, sqrt(v + eps**2); PyTorch has sqrt(v) + eps."""
+    m, v = _adam_averages(g, m, v, beta1, beta2)
+    return w - lr * m / (1 - beta1**t) / np.sqrt(v / (1 - beta2**t) + eps**2), m, v
+
+
+def _corrected_by(w, g, m, v, lr, beta1, beta2, eps, by):
+    m, v = _adam_averages(g, m, v, beta1, beta2)
+    return w - lr * (m / by(beta1)) / (np.sqrt(v / by(beta2)) + eps), m, v
+
+
+@animal(ADAM, "steps that explode, or vanish, as training goes on")
+def power_outside_the_bracket(w, g, m, v, t, lr, beta1, beta2, eps):
+    """the correction is (1 - beta)**t; only beta is raised to the power, 1 - beta**t."""
+    return _corrected_by(w, g, m, v, lr, beta1, beta2, eps, lambda beta: (1 - beta) ** t)
+
+
+@animal(ADAM, "nan after a few steps")
+def beta_times_t(w, g, m, v, t, lr, beta1, beta2, eps):
+    """the correction is 1 - beta * t; beta is raised to the power t, 1 - beta**t."""
+    return _corrected_by(w, g, m, v, lr, beta1, beta2, eps, lambda beta: 1 - beta * t)
+
+
+@animal(ADAM, "steps that explode as training goes on")
+def divided_by_the_power(w, g, m, v, t, lr, beta1, beta2, eps):
+    """divided by beta**t; it is 1 - beta**t."""
+    return _corrected_by(w, g, m, v, lr, beta1, beta2, eps, lambda beta: beta**t)
 
 
 @animal(ADAM, "differs from PyTorch while t is small and gradients are tiny")

@@ -3,9 +3,10 @@
 import numpy as np
 
 from coursekit.checks.references_conv import max_pool2d_forward, out_size
-from coursekit.checks.zoo.animal import animal
+from coursekit.checks.zoo.animal import animal, named
 
 FORWARD = "max_pool2d_forward"
+F32 = float(np.finfo(np.float32).min)
 
 
 def _pool(x, pool_height, pool_width, stride, **bugs):
@@ -29,6 +30,19 @@ def _pool(x, pool_height, pool_width, stride, **bugs):
 def maximum_starts_at_zero(x, pool_height, pool_width, stride):
     """the maximum starts at 0, so that negative windows give 0; it starts at -inf."""
     return _pool(x, pool_height, pool_width, stride, value=lambda window: max(0, window.max()))
+
+
+for _start in (-1, -10, -100, -255, -999, -1000, -1e4, -1e5, -1e6, -1e9, -1e10, -(2.0**63), F32):
+    animal(FORWARD, "right until all of a window lies below a number")(
+        named(
+            lambda x, *given, start=_start: _pool(
+                *(x, *given), value=lambda window: max(start, window.max())
+            ),
+            f"maximum starts at {_start:g}",
+            f"the maximum starts at {_start:g}, so that windows below give {_start:g}; it starts "
+            "at -inf, or at the window's first number",
+        )
+    )
 
 
 @animal(FORWARD, "one bright pixel floods all that comes after it")
@@ -153,6 +167,36 @@ def output_width_from_height(x, pool_height, pool_width, stride):
 def stride_ignored(x, pool_height, pool_width, stride):
     """windows start at (i, j); they start at (i * stride, j * stride)."""
     return _pool(x, pool_height, pool_width, stride, steps=(1, 1))
+
+
+def _strided_loop(x, pool_height, pool_width, stride, step, place):
+    """The loop over outputs takes the stride: windows start at i * step, and go to i // place."""
+    whole, cache = max_pool2d_forward(x, pool_height, pool_width, stride)
+    out = np.zeros_like(whole)
+    for i in range(0, out.shape[2], stride):
+        for j in range(0, out.shape[3], stride):
+            top, left = i * step, j * step
+            windows = x[:, :, top : top + pool_height, left : left + pool_width]
+            out[:, :, i // place, j // place] = windows.max(axis=(2, 3), initial=-np.inf)
+    return out, cache
+
+
+@animal(FORWARD, "holes of zeros for every stride but 1")
+def strided_loop(x, pool_height, pool_width, stride):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(x, pool_height, pool_width, stride, 1, 1)
+
+
+@animal(FORWARD, "holes of zeros for every stride but 1")
+def strided_loop_with_the_stride_again(x, pool_height, pool_width, stride):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(x, pool_height, pool_width, stride, stride, 1)
+
+
+@animal(FORWARD, "zeros below and on the right for every stride but 1")
+def strided_loop_over_outputs(x, pool_height, pool_width, stride):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(x, pool_height, pool_width, stride, 1, stride)
 
 
 @animal(FORWARD, "only the left of the picture is looked at")

@@ -114,6 +114,37 @@ def maximum_starts_at_zero_on_the_way_back(dout, cache):
     )
 
 
+@animal(BACKWARD, "windows far below 0 learn nothing")
+def maximum_starts_at_a_finite_number(dout, cache):
+    """the maximum starts at a finite number, so that windows below it have none and their gradient
+    is lost; it starts at -inf"""
+    return _backward(
+        *(dout, cache), share=lambda window: _first_maximum(window) * (window.max() >= -1e10)
+    )
+
+
+@animal(BACKWARD, "in windows far below 0 the first pixel gets the gradient")
+def first_pixel_below_a_finite_number(dout, cache):
+    """the maximum starts at a finite number, so that in windows below it the first pixel is taken
+    for it; it starts at -inf"""
+    return _backward(
+        *(dout, cache),
+        share=lambda window: (
+            _first_maximum(window) if window.max() >= -1e10 else _at(0, window.shape)
+        ),
+    )
+
+
+@animal(BACKWARD, "in negative windows the first pixel gets the gradient")
+def first_pixel_below_zero(dout, cache):
+    """the maximum starts at 0, so that in negative windows the first pixel is taken for it; it
+    starts at -inf"""
+    return _backward(
+        *(dout, cache),
+        share=lambda window: _first_maximum(window) if window.max() > 0 else _at(0, window.shape),
+    )
+
+
 @animal(BACKWARD, "gradients go to pixels that had no influence")
 def position_transposed(dout, cache):
     """row and column of the maximum within its window are swapped."""
@@ -148,6 +179,31 @@ def stride_from_size_on_the_way_back(dout, cache):
 def stride_ignored_on_the_way_back(dout, cache):
     """windows start at (i, j); they start at (i * stride, j * stride), as in the forward."""
     return _backward(dout, cache, steps=(1, 1))
+
+
+def _strided_loop(dout, cache, step):
+    """The loop over outputs takes the stride: their windows start at i * step."""
+    x, high, wide, stride = cache
+    dx = np.zeros_like(x)
+    for n, c in np.ndindex(dout.shape[:2]):
+        for i in range(0, dout.shape[2], stride):
+            for j in range(0, dout.shape[3], stride):
+                window = np.s_[n, c, i * step : i * step + high, j * step : j * step + wide]
+                share = _first_maximum(x[window]) if x[window].size else 0
+                dx[window] += (share * dout[n, c, i, j]).astype(x.dtype)
+    return dx
+
+
+@animal(BACKWARD, "most gradients are lost for every stride but 1")
+def strided_loop(dout, cache):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(dout, cache, 1)
+
+
+@animal(BACKWARD, "most gradients are lost for every stride but 1")
+def strided_loop_with_the_stride_again(dout, cache):
+    """range(0, H_out, stride) leaves outputs out; loop over range(H_out), start at i * stride."""
+    return _strided_loop(dout, cache, cache[3])
 
 
 @animal(BACKWARD, "right for square pictures only")

@@ -9,7 +9,7 @@ from torch import nn
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
-from coursekit.checks.properties import yes
+from coursekit.checks.properties import count
 from coursekit.port.checks import references as reference
 from coursekit.port.checks.probe import seeded, to_array
 
@@ -111,7 +111,7 @@ def _asked(out: torch.Tensor, dout: torch.Tensor, learns: str) -> dict[str, floa
     except Exception as error:
         raise BadReturn(f"the backward pass raises {type(error).__name__}: {error}") from error
     first = grads[0] if isinstance(grads, tuple | list) and grads else grads
-    return {"dx is left out where x needs none (1 is yes)": yes(first is None)}
+    return {"gradients computed for an x that needs none": count(first is not None)}
 
 
 def _function_cases(rng: Generator) -> list[Case]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack
-from coursekit.checks.properties import same_state, yes
+from coursekit.checks.properties import GlobalDraws, count, plausible
 from coursekit.port.checks import references_transfer as reference
 from coursekit.port.checks.probe import to_array
 
@@ -60,38 +60,51 @@ register(
 # --- subsets ------------------------------------------------------------------------------------
 
 
+DRAWS = 400  # after which a pair of pictures is missing once in 10^10 times
+
+
 def _run_subset(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
     labels, per_class = inputs["labels"], inputs["per_class"]
     there = np.unique(labels)
-    before = np.random.get_state()  # noqa: NPY002
+    classes = [np.flatnonzero(labels == c) for c in there]
+    watched = GlobalDraws()
 
     def draw(seed: int) -> NDArray:
         chosen = functions[0](labels, per_class, np.random.default_rng(seed))
-        chosen = _array(chosen, "its result", (per_class * len(there),))
-        if chosen.dtype.kind not in "iu":
-            raise BadReturn(f"its result should hold whole numbers, got {chosen.dtype}")
-        if chosen.min() < 0 or chosen.max() >= len(labels):
-            raise BadReturn(f"its result should hold indices from 0 to {len(labels) - 1}")
-        return chosen
+        return _array(chosen, "its result", (per_class * len(there),))
 
-    draws = [draw(seed) for seed in range(40)]
-    first, again = draws[0], draw(0)
-    ahead = np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in there])
-    spare = per_class < min(np.bincount(labels)[there])
+    draws = np.stack(watched(list, map(draw, range(DRAWS))))
+    if draws.dtype.kind not in "iu":
+        raise BadReturn(f"its result should hold whole numbers, got {draws.dtype}")
+    if draws.min() < 0 or draws.max() >= len(labels):
+        raise BadReturn(f"its result should hold indices from 0 to {len(labels) - 1}")
+    first = np.concatenate([own[:per_class] for own in classes])
+    always_first = (np.sort(draws) == np.sort(first)).all() and len(first) < len(labels)
+    chosen = np.zeros((DRAWS, len(labels)))
+    chosen[np.arange(DRAWS)[:, None], draws] = 1
+    together = chosen.T @ chosen  # how often each pair of pictures is chosen
     return {
-        "pictures of each class": np.array([np.sum(labels[first] == c) for c in there]),
-        "different pictures": float(len(np.unique(first))),
-        "the same rng seed gives the same choice (1 is yes)": yes(np.array_equal(first, again)),
-        "another rng seed gives another choice (1 is yes)": yes(
-            not spare or len({tuple(np.sort(d)) for d in draws}) > 1
+        "pictures of each class": np.array([np.sum(labels[draws[0]] == c) for c in there]),
+        "different pictures": float(len(np.unique(draws[0]))),
+        "calls with the same rng seed that choose others": count(
+            not np.array_equal(draws[0], draw(0))
         ),
-        "they are the first of each class, always (1 is yes)": yes(
-            spare and all(np.array_equal(np.sort(d), np.sort(ahead)) for d in draws)
+        "draws that take the first of each class and leave nothing to chance": float(
+            DRAWS * always_first
         ),
-        "pictures that are chosen in 40 draws": float(len(np.unique(draws))),
-        "np.random is left alone (1 is yes)": yes(
-            same_state(before, np.random.get_state())  # noqa: NPY002
+        f"pictures that are chosen in {DRAWS} draws": float(len(np.unique(draws))),
+        f"pairs of a class that are never chosen together in {DRAWS} draws": float(
+            sum(np.sum(together[np.ix_(own, own)] == 0) for own in classes) / 2
+            if per_class > 1
+            else 0
         ),
+        "classes of which some pictures are chosen more often than others": count(
+            *(
+                not plausible(together.diagonal()[own], np.full(len(own), 1 / len(own)))
+                for own in classes
+            )
+        ),
+        f"series of {DRAWS} draws that use the global np.random": watched.calls,
     }
 
 

@@ -10,9 +10,16 @@ from torch import nn
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
-from coursekit.checks.properties import yes
+from coursekit.checks.properties import count
 from coursekit.port.checks import references_residual as reference
-from coursekit.port.checks.probe import Witness, seeded, state, to_array
+from coursekit.port.checks.probe import (
+    Witness,
+    graphs_recorded,
+    modes_changed,
+    seeded,
+    state,
+    to_array,
+)
 from coursekit.port.checks.probe_residual import backward, told, with_gradients
 
 # --- label smoothing ------------------------------------------------------------------------
@@ -199,8 +206,8 @@ def _run_decay_groups(functions: Functions, inputs: dict[str, Any]) -> dict[str,
     for name, found in where.items():
         results[f"how often {name} is in groups[0]"] = float(found.count(0))
         results[f"how often {name} is in groups[1]"] = float(found.count(1))
-    kept = {name: p.requires_grad for name, p in net.named_parameters()} == asked
-    return {**results, "frozen parameters stay frozen, others not (1 is yes)": yes(kept)}
+    changed = [p.requires_grad != asked[name] for name, p in net.named_parameters()]
+    return {**results, "parameters that the call freezes or thaws": count(*changed)}
 
 
 register(
@@ -243,9 +250,9 @@ def _run_six_views(functions: Functions, inputs: dict[str, Any]) -> dict[str, An
         torch.set_grad_enabled(enabled)
     return {
         "its result": to_array(logits, "its result"),
-        "no graph is recorded (1 is yes)": yes(witness.graphs and not any(witness.graphs)),
-        "gradients can be recorded as before (1 is yes)": yes(still),
-        "the net's mode is as before (1 is yes)": yes(net.training == inputs["training"]),
+        **graphs_recorded(witness),
+        "calls that leave gradients switched off": count(not still),
+        **modes_changed(net, inputs["training"]),
         **state(net, "afterwards"),
     }
 

@@ -13,9 +13,18 @@ from torch.nn.functional import cross_entropy
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack, unpack_list
-from coursekit.checks.properties import yes
+from coursekit.checks.properties import count
 from coursekit.port.checks import references as reference
-from coursekit.port.checks.probe import Witness, gradients, seeded, state, to_array, to_float
+from coursekit.port.checks.probe import (
+    Witness,
+    gradients,
+    graphs_recorded,
+    modes_changed,
+    seeded,
+    state,
+    to_array,
+    to_float,
+)
 
 
 def _normed() -> nn.Module:
@@ -96,13 +105,12 @@ def _run_evaluate(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any
     net.train(inputs["training"])
     _witness(net).graphs.clear()
     returned = unpack(functions[0](net, _batches(inputs), cross_entropy), "it", "loss", "accuracy")
-    graphs = _witness(net).graphs
     return {
         "the loss": to_float(returned["loss"], "the loss"),
         "the accuracy": to_float(returned["accuracy"], "the accuracy"),
-        "no graph is recorded (1 is yes)": yes(graphs and not any(graphs)),
-        "the net's mode is as before (1 is yes)": yes(net.training == inputs["training"]),
-        "gradients can be recorded as before (1 is yes)": yes(torch.is_grad_enabled()),
+        **graphs_recorded(_witness(net)),
+        **modes_changed(net, inputs["training"]),
+        "calls that leave gradients switched off": count(not torch.is_grad_enabled()),
         **state(net, "afterwards"),
     }
 
@@ -254,11 +262,10 @@ def _run_two_views(functions: Functions, inputs: dict[str, Any]) -> dict[str, An
     logits = functions[0](net, x)
     if isinstance(logits, torch.Tensor) and logits.shape != (len(x), 3):
         raise BadReturn(f"its result should have shape {(len(x), 3)}, got {tuple(logits.shape)}")
-    graphs = _witness(net).graphs
     return {
         "its result": to_array(logits, "its result"),
-        "no graph is recorded (1 is yes)": yes(graphs and not any(graphs)),
-        "the net's mode is as before (1 is yes)": yes(net.training == inputs["training"]),
+        **graphs_recorded(_witness(net)),
+        **modes_changed(net, inputs["training"]),
     }
 
 

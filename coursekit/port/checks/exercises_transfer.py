@@ -11,9 +11,16 @@ from torch.nn.functional import cross_entropy
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
-from coursekit.checks.properties import yes
+from coursekit.checks.properties import count
 from coursekit.port.checks import references_transfer as reference
-from coursekit.port.checks.probe import Witness, seeded, state, to_array
+from coursekit.port.checks.probe import (
+    Witness,
+    graphs_recorded,
+    modes_changed,
+    seeded,
+    state,
+    to_array,
+)
 
 WIDE = 5  # numbers that a head is given
 
@@ -85,11 +92,14 @@ def _run_replace_head(functions: Functions, inputs: dict[str, Any]) -> dict[str,
             raise BadReturn(f"net.{name} should be a Linear, got a {type(head).__name__}")
         weight, same = head.weight.detach(), min(classes, inputs["before"])
         results[f"the shape of net.{name}.weight"] = np.array(weight.shape)
-        results[f"net.{name} has a bias (1 is yes)"] = yes(head.bias is not None)
-        results[f"net.{name} can learn (1 is yes)"] = yes(head.weight.requires_grad)
+        results[f"the number of biases of net.{name}"] = float(
+            0 if head.bias is None else head.bias.numel()
+        )
+        frozen = [not p.requires_grad for p in head.parameters()]
+        results[f"parameters of net.{name} that are frozen"] = count(*frozen)
         kept = weight.shape[1:] == old[f"{name}.weight"].shape[1:]
         kept = kept and torch.equal(weight[:same], old[f"{name}.weight"][:same])
-        results[f"net.{name} is new (1 is yes)"] = yes(not kept)
+        results[f"rows of net.{name}.weight that the old head had already"] = kept * float(same)
     heads = tuple(f"{name}." for name in HEADS[family])
     rest = {name: value for name, value in net.named_parameters() if not name.startswith(heads)}
     results["parameters outside of the heads"] = float(len(rest))
@@ -227,19 +237,19 @@ def _run_features(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any
     head, before = net.fc, {k: v.clone() for k, v in net.state_dict().items()}
     with torch.random.fork_rng(devices=[]):
         found = functions[0](net, head, list(x.split(inputs["size"])))
-    graphs, mode = net.witness.graphs, net.training
     hooks = [h for m in net.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)]
     hooks += [h for h in (*head._forward_hooks, *head._forward_pre_hooks) if net.fc is not head]
     after = net.state_dict()
-    same = after.keys() == before.keys() and all(torch.equal(after[k], before[k]) for k in before)
+    changed = [k not in after or not torch.equal(after[k], before[k]) for k in before]
+    added = [k not in before for k in after]
     return {
         "its result": to_array(found, "its result"),
-        "no graph is recorded (1 is yes)": yes(graphs and not any(graphs)),
-        "the net's mode is as before (1 is yes)": yes(mode == inputs["training"]),
-        "gradients can be recorded as before (1 is yes)": yes(torch.is_grad_enabled()),
+        **graphs_recorded(net.witness),
+        **modes_changed(net, inputs["training"]),
+        "calls that leave gradients switched off": count(not torch.is_grad_enabled()),
         "hooks left behind": float(len(hooks)),
-        "the head is in its place (1 is yes)": yes(net.fc is head),
-        "parameters and running statistics are as before (1 is yes)": yes(same),
+        "heads that are no longer in their place": count(net.fc is not head),
+        "parameters and running statistics that have changed": count(*changed, *added),
     }
 
 

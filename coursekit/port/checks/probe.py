@@ -68,6 +68,20 @@ class Witness(nn.Module):
         return x
 
 
+def graphs_recorded(witness: Witness) -> dict[str, float]:
+    """How many passes through a net recorded a graph; ``BadReturn`` if there was none."""
+    if not witness.graphs:
+        raise BadReturn("nothing is ever passed through the net that is given")
+    return {"passes through the net that record a graph": float(sum(witness.graphs))}
+
+
+def modes_changed(net: nn.Module, training: bool) -> dict[str, float]:
+    """How many of a net's modules are not in the mode they all were in."""
+    changed = sum(module.training != training for module in net.modules())
+    mode = "training" if training else "evaluation"
+    return {f"modules of the net that are no longer in {mode} mode": float(changed)}
+
+
 def gradients(net: nn.Module) -> dict[str, Any]:
     """The gradient of every parameter by name, ``BadReturn`` where there is none."""
     found = {}

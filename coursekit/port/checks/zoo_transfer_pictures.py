@@ -207,3 +207,24 @@ def from_a_window(labels, per_class, rng):
         return own[start : start + n]
 
     return _subset(labels, per_class, window)
+
+
+@animal(SUBSET, "pictures that stand together in the data set are chosen together")
+def from_a_ring(labels, per_class, rng):
+    """a run of neighbours in the stored order is taken, around the end to the beginning: all
+    pictures are equally likely, but distant ones never come together"""
+    return _subset(labels, per_class, lambda own, n: np.roll(own, rng.integers(len(own)))[:n])
+
+
+@animal(SUBSET, "pictures at the beginning of the data set are chosen more often")
+def sorted_and_cut(labels, per_class, rng):
+    """more pictures than needed are drawn, sorted by np.unique, and cut: the first of a class are
+    likelier than its last"""
+
+    def cut(own, n):
+        drawn = rng.choice(own, 2 * n)
+        while len(np.unique(drawn)) < n:
+            drawn = np.append(drawn, rng.choice(own))
+        return np.unique(drawn)[:n]
+
+    return _subset(labels, per_class, cut)
