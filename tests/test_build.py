@@ -183,6 +183,25 @@ def test_no_execute_takes_new_text_and_refuses_new_code(sample, tmp_path, capsys
     assert (tmp_path / "exercises" / "sample_lesson.ipynb").read_text("utf-8") == stored
 
 
+PLAN = "plan = lesson.Plan(ds, minutes=(9, 8, 7, 6), epochs=(1, 2, 3, 4))\nprint(plan)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("(1, 2, 3, 4)", "(1, 2, 30, 40)", True),
+        ("(1, 2, 3, 4)", "(10, 2, 3, 4)", False),
+        ("(9, 8, 7, 6)", "(9, 80, 7, 6)", False),
+        ("epochs=", "steps=", False),
+        ("print(plan)", "print(ds)", False),
+    ],
+)
+def test_a_bar_for_another_world_needs_no_new_run(old, new, same):
+    changed = PLAN.replace(old, new)
+    assert changed != PLAN
+    assert (build.code_that_ran(changed) == build.code_that_ran(PLAN)) == same
+
+
 def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, capsys):
     lesson(tmp_path, "# %% [markdown]\n# # T\n# %%\n1 / 0\n")
     arguments = ["--lessons", str(tmp_path), "--out", str(tmp_path / "out"), "--allow-bundled"]
