@@ -192,6 +192,7 @@ PLAN = "plan = lesson.Plan(ds, minutes=(9, 8, 7, 6), epochs=(1, 2, 3, 4))\nprint
         ("(1, 2, 3, 4)", "(1, 2, 30, 40)", True),
         ("(1, 2, 3, 4)", "(10, 2, 3, 4)", False),
         ("(9, 8, 7, 6)", "(9, 80, 7, 6)", False),
+        ("(9, 8, 7, 6)", "(9, 8, 70, 60)", True),
         ("epochs=", "steps=", False),
         ("print(plan)", "print(ds)", False),
     ],
