@@ -45,8 +45,10 @@ def plot(failure: "Failure", result: str) -> Figure:
     title = f"{failure.exercise}: {found.sentence if found else result + ' agrees'}"
     if expected.size == 1:
         return _bars(title, *(float(a.reshape(())) for a in wide))
-    wrong = f"{found.entries} of {expected.size} entries are wrong" if found else "none is wrong"
-    return _maps(title, result, *wide, found.worst if found else (), wrong)
+    wrong = np.zeros(expected.shape, bool)
+    if found is not None and found.wrong is not None:
+        wrong = found.wrong
+    return _maps(title, result, *wide, wrong, found.worst if found else ())
 
 
 def _numbers(value: Any) -> NDArray | None:
@@ -78,13 +80,17 @@ def _bars(title: str, expected: float, got: float) -> Figure:
 
 
 def _maps(
-    title: str, name: str, expected: NDArray, got: NDArray, worst: tuple[int, ...], wrong: str
+    title: str,
+    name: str,
+    expected: NDArray,
+    got: NDArray,
+    wrong: NDArray,
+    worst: tuple[int, ...],
 ) -> Figure:
-    """Three heat maps of the matrix that holds the entry ``worst``."""
+    """Three heat maps of the matrix that holds the entry ``worst``; rounding is not drawn."""
     slice_ = (worst or (0,) * expected.ndim)[:-2]
-    same = (expected == got) | (np.isnan(expected) & np.isnan(got))
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.where(same, 0.0, got - expected)
+        difference = np.where(wrong, got - expected, 0.0)
     panels = [np.atleast_2d(a[slice_]) for a in (expected, got, difference)]
     if slice_:
         name = f"{name}[{', '.join(map(str, slice_))}]"
@@ -94,7 +100,7 @@ def _maps(
     looks = [
         (f"{name}, expected", scale, "viridis"),
         (f"{name}, got", scale, "viridis"),
-        (f"got − expected: {wrong}", (-reach, reach), "RdBu_r"),
+        (f"got − expected: {wrong.sum()} of {wrong.size} are wrong", (-reach, reach), "RdBu_r"),
     ]
     for ax, panel, (told, limits, colours) in zip(fig.subplots(1, 3), panels, looks, strict=True):
         _map(fig, ax, panel, limits, colours)

@@ -55,7 +55,7 @@ class Failure:
 
     def invitation(self) -> str:
         """A line for the end of the message if there are arrays worth a look, else ""."""
-        worth = self.differs and self.differs[0].entries and self.differs[0].worst
+        worth = self.differs and self.differs[0].wrong is not None and self.differs[0].worst
         return f"\n{INVITATION}" if worth else ""
 
     def plot(self, result: str = "") -> "Figure":

@@ -129,21 +129,21 @@ def agree(exercise: "Exercise", learner: Outcome, animal: Outcome) -> bool:
     return all(not mismatch(exercise, name, b[name], a[name], learner.single) for name in b)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mismatch:
     """How a result differs from what it should be.
 
     Attributes:
         result: its name.
         sentence: for the learner.
-        entries: how many entries of an array have wrong values; 0 if they were not compared, for
+        wrong: which entries of an array have wrong values; ``None`` if they were not compared, for
             shape or dtype is wrong.
         worst: index of the entry that is most wrong, () for a number.
     """
 
     result: str
     sentence: str
-    entries: int = 0
+    wrong: NDArray | None = None
     worst: tuple[int, ...] = ()
 
 
@@ -169,7 +169,7 @@ def mismatch(
     worst = tuple(map(int, np.unravel_index(np.argmax(off), off.shape)))
     where = f"[{', '.join(map(str, worst))}]" if worst else ""
     told = f"{name}{where} should be {number(expected[worst])}, got {number(found[worst])}"
-    return Mismatch(name, told, int(np.sum(off > 1)), worst)
+    return Mismatch(name, told, off > 1, worst)
 
 
 def _error(expected: NDArray, found: NDArray, rtol: float, floor: float) -> NDArray:
