@@ -68,11 +68,11 @@ class GlobalDraws:
 
     def __call__(self, function: Callable, *args: Any) -> Any:
         """``function(*args)``; the global state is put back."""
-        before = np.random.get_state()  # noqa: NPY002
+        before: Any = np.random.get_state()  # noqa: NPY002
         try:
             return function(*args)
         finally:
-            after = np.random.get_state()  # noqa: NPY002
+            after: Any = np.random.get_state()  # noqa: NPY002
             if before[2] != after[2] or not np.array_equal(before[1], after[1]):
                 self.calls += 1
                 np.random.set_state(before)  # noqa: NPY002

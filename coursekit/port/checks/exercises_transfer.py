@@ -245,10 +245,10 @@ def _run_features(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any
     return {
         "its result": to_array(found, "its result"),
         **graphs_recorded(net.witness),
+        "heads that are no longer in their place": count(net.fc is not head),
         **modes_changed(net, inputs["training"]),
         "calls that leave gradients switched off": count(not torch.is_grad_enabled()),
         "hooks left behind": float(len(hooks)),
-        "heads that are no longer in their place": count(net.fc is not head),
         "parameters and running statistics that have changed": count(*changed, *added),
     }
 
