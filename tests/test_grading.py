@@ -364,7 +364,7 @@ def test_each_way_to_fail_has_its_own_word(tmp_path, capsys):
     assert "  relu       wrong          1 of 2 parts\n      ✗ relu_backward: " in text
     assert "\n        this looks like: " in text
     assert "  softmax    not attempted  15 minutes\n  two_layer " in text
-    assert "0 of 7 exercises passed; the others take about 61 minutes" in text
+    assert "0 of 7 exercises passed; about 61 minutes left by the lesson's own estimates" in text
     assert "next: relu (difficulty 2/5, 5 minutes)" in text
     assert "\x1b" not in text
 
@@ -524,6 +524,8 @@ def test_damaged_and_foreign_notebooks_end_only_themselves(tmp_path, capsys):
                         **more,
                     }
                     for text, more in [
+                        ("(" * 5000 + ")" * 5000, {}),
+                        ("'\ud800' + '\x00'", {}),
                         (HEAD, {"metadata": {"tags": None}}),
                         (FORWARD, {}),
                         (CHECK_FORWARD, {"metadata": {"tags": [7, "exercise:relu"]}}),

@@ -70,6 +70,8 @@ def _grade(args: argparse.Namespace) -> int:
             report.append(Graded(path, tuple(verdicts)))
         except (ValueError, RuntimeError, OSError) as error:
             report.append(Graded(path, error=str(error).removeprefix(f"{path}: ")))
+        except Exception as error:  # ours, then; it must not cost the other notebooks theirs
+            report.append(Graded(path, error=f"{type(error).__name__}: {error}"))
     code = 0 if all(g.passed == len(g.verdicts) for g in report) else 1
     if any(g.error for g in report):
         code = 2

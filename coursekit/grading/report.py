@@ -50,7 +50,7 @@ class Graded:
                 lines += [f"      {line}".rstrip() for line in verdict.message.splitlines()]
         score = f"  {self.passed} of {len(self.verdicts)} exercises passed"
         if self.minutes_left:
-            score += f"; the others take about {self.minutes_left} minutes by the lesson's estimate"
+            score += f"; about {self.minutes_left} minutes left by the lesson's own estimates"
         lines.append(score)
         if self.next:
             lines.append(f"  next: {self.next.exercise}{_effort(self.next)}")
