@@ -88,6 +88,5 @@ def _taken_back(function: Callable) -> Callable:
 
 def _owner(function: Callable) -> Any:
     """The class whose method it is, or the function itself."""
-    if inspect.ismethod(function) and inspect.isclass(function.__self__):
-        return function.__self__
-    return function
+    owner = getattr(function, "__self__", None)
+    return owner if inspect.isclass(owner) else function
