@@ -880,7 +880,7 @@ print(f"validation accuracy after one epoch: {one_epoch:.4f} ({seconds:.0f} s)")
 expect("accuracy after one epoch over what is asked", one_epoch / plan.asked_after_one_epoch, low=1)
 
 # %% [markdown]
-# In twelve lines, with one convolution and in half a minute this is as good as lesson 1's second best after many epochs. What
+# In twelve lines, with one convolution and one pass over the pictures, this is as good as lesson 1's second best after many epochs. What
 # has the convolution learnt? Six epochs from another start, with the filters kept after each of
 # them. They begin faint, with standard deviation 0.01, for noise stays where nothing pushes it away:
 
