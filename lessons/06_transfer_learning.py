@@ -207,7 +207,7 @@ expect("accuracy on their own classes over what is asked", own / plan.asked_of_l
 # 8).
 
 # %%
-LENT = f"{ds.name}-{data.budget()}"
+LENT = f"{ds.name}-{plan.budget}"
 
 
 def weights_file(kind, lent):

@@ -159,7 +159,8 @@ def _setup(lesson: NotebookNode) -> str:
     """Return the first code cell, which asks for the packages that the lesson itself imports."""
     code = (cell.source for cell in lesson.cells if cell.cell_type == "code")
     imported = set().union(*map(_imported, code))
-    needed = ", ".join(f'"{name}"' for name in _BEYOND if name in imported)
+    # torchvision even where only torch is imported: parts of coursekit.port use it.
+    needed = ", ".join(f'"{name}"' for name in _BEYOND) if imported & set(_BEYOND) else ""
     return _SETUP.format(
         url=repository_url(),
         names="lesson, plots" if needed else "plots",

@@ -100,8 +100,8 @@ def test_the_solution_stands_between_the_hints_and_what_follows_them(tmp_path):
 @pytest.mark.parametrize(
     ("code", "asked"),
     [
-        ("import torch.nn as nn", 'lesson.require("torch")'),
-        ("import numpy\nfrom torchvision import datasets", 'lesson.require("torchvision")'),
+        ("import torch.nn as nn", 'lesson.require("torch", "torchvision")'),
+        ("import numpy\nfrom torchvision import v2", 'lesson.require("torch", "torchvision")'),
         ("try:\n    import torch\nexcept ImportError:\n    torch = None", None),
     ],
 )
