@@ -478,15 +478,52 @@ def test_results_of_other_code_are_taken_where_nothing_may_be_recomputed(data, m
     other = study(quick, data, base=changed, seeds=2, **options, **asked)
     same(first, other)
     assert other.source == "4 of 4 runs from n.json, of other code, settings or data"
-    with pytest.raises(StudyError, match="no stored result has arm 'lr=1' with seed 2"):
-        study(quick, data, base=changed, seeds=3, **options, **asked)
+    if how == "argument":
+        with pytest.raises(StudyError, match="no stored result has arm 'lr=1' with seed 2"):
+            study(quick, data, base=changed, seeds=3, **options, **asked)
     # Nothing was written over: the results still fit the study they are of.
     assert study(quick, data, base=BASE, seeds=2, **options).source.endswith("from your n.json")
 
 
-def test_recompute_is_one_of_three(data):
-    with pytest.raises(StudyError, match="recompute: got 'no'; needed True, False or 'never'"):
-        study(quick, data, base=BASE, factors={"lr": [1, 2]}, recompute="no")
+def test_what_is_not_stored_is_computed_where_the_environment_says_never(data, monkeypatch):
+    """So lessons whose studies keep nothing, or have nothing stored, still run."""
+    monkeypatch.setenv("COURSEKIT_RECOMPUTE", "never")
+    options = {"base": BASE, "factors": {"lr": [1, 2]}, "n_jobs": 1}
+    assert study(quick, data, **options, seeds=1).source == "computed"
+    assert study(quick, data, **options, seeds=1, name="v").source == "computed"
+    more = study(quick, data, **options | {"base": {**BASE, "hidden": 9}}, seeds=2, name="v")
+    assert more.source == "2 of 4 runs from v.json, of other code, settings or data"
+
+
+def test_an_interrupted_recomputation_leaves_the_stored_results_as_they_were(data, folder):
+    options = {"factors": {"lr": [1, 2]}, "seeds": 2, "n_jobs": 1, "name": "i"}
+    first = study(quick, data, base=BASE, **options)
+
+    def stops(settings, data, seed):
+        if settings["lr"] == 2:
+            raise KeyboardInterrupt
+        return {"val_accuracy": settings["lr"]}
+
+    with pytest.raises(KeyboardInterrupt):
+        study(stops, data, base=BASE, **options)
+    assert len(json.loads((folder / "i.json").read_text(encoding="utf-8"))["runs"]) == 1
+    same(first, study(stops, data, base=BASE, **options, recompute="never"))
+    again = study(quick, data, base=BASE, **options)  # the code is as it was
+    assert again.source.startswith("4 of 4 runs from your i.") and again.source != "computed"
+    same(first, again)
+
+
+@pytest.mark.parametrize("wrong", ["no", 1, 0, None])
+def test_recompute_is_one_of_three(data, wrong):
+    with pytest.raises(StudyError, match=f"recompute: got {wrong!r}; needed True, False or 'nev"):
+        study(quick, data, base=BASE, factors={"lr": [1, 2]}, recompute=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["no", "NEVER", "false"])
+def test_the_variable_is_one_of_three(data, monkeypatch, wrong):
+    monkeypatch.setenv("COURSEKIT_RECOMPUTE", wrong)
+    with pytest.raises(StudyError, match=f"COURSEKIT_RECOMPUTE: got '{wrong}'; needed 0, 1 or"):
+        study(quick, data, base=BASE, factors={"lr": [1, 2]})
 
 
 def test_a_long_recomputation_is_announced(data, folder, capsys):
@@ -503,7 +540,7 @@ def test_a_long_recomputation_is_announced(data, folder, capsys):
     assert capsys.readouterr().out == ""  # nothing to compute
     study(quick, data, **{**options, "base": {**BASE, "hidden": 10}})
     said = capsys.readouterr().out
-    assert said.startswith("Study long: 4 runs are computed, about 40 minutes,")
+    assert said.startswith("Study long: computing 4 runs, about 40 minutes by")
     assert "COURSEKIT_RECOMPUTE=never" in said and 'recompute="never"' in said
 
 

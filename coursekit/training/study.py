@@ -168,9 +168,10 @@ def study(
         name: of the file of results; None keeps nothing.
         n_jobs: processes; -1 uses every core.
         data_factors: settings that are meant to change which pictures are drawn.
-        recompute: True runs everything anew, as ``COURSEKIT_RECOMPUTE=1`` does. "never", as
-            ``COURSEKIT_RECOMPUTE=never``, takes the stored results even where code, settings or
-            data have changed since, and `StudyResult.source` says so.
+        recompute: True runs everything anew, as ``COURSEKIT_RECOMPUTE=1`` does. "never" takes the
+            stored results even where code, settings or data have changed since, and
+            `StudyResult.source` says so; a run that is not stored is an error.
+            ``COURSEKIT_RECOMPUTE=never`` does the same and computes what is not stored.
 
     Raises:
         StudyError: arms that cannot be compared, or settings or code that cannot be kept; the
@@ -183,13 +184,14 @@ def study(
         if factor not in declared:
             raise StudyError(f"data_factors: {factor!r} is not among what varies, {list(declared)}")
     header = _header(run, data, base, changes) if name is not None else {}
-    if recompute not in (True, False, "never"):
-        raise StudyError(f"recompute: got {recompute!r}; needed True, False or 'never'")
-    asked = recompute or _recompute_asked()
+    header = _header(run, data, base, changes) if name is not None else {}
+    asked = _asked_to_recompute(recompute)
     store = Store(name, header, recompute=asked is True)
     wanted = [(arm, seed) for arm in settings for seed in seeds]
     if asked == "never":
         store.take_others(wanted)
+        if recompute == "never":
+            _check_complete(store, wanted)
     guard = StreamGuard(data_factors)
     for arm, seed in wanted:
         if (arm, seed) in store.rows:
@@ -198,7 +200,7 @@ def study(
     # Seed by seed, so that an unfair comparison comes out early.
     missing = [(arm, seed) for seed in seeds for arm in settings if (arm, seed) not in store.rows]
     if missing:
-        _tell_how_long(store, len(missing), n_jobs)
+        _tell_how_long(store, missing, n_jobs)
         prototype = AuditedDataset.of(data)
         jobs = [(run, arm, settings[arm], prototype, seed) for arm, seed in missing]
         done, total = len(wanted) - len(missing), len(wanted)
@@ -224,22 +226,40 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(int(s) for s in chosen)
 
 
-def _recompute_asked() -> bool | Literal["never"]:
+def _asked_to_recompute(recompute: bool | Literal["never"]) -> bool | Literal["never"]:
+    """What the argument says, else the environment."""
+    if recompute == "never" or isinstance(recompute, (bool, np.bool_)):
+        if recompute:
+            return "never" if recompute == "never" else True
+    else:
+        raise StudyError(f"recompute: got {recompute!r}; needed True, False or 'never'")
     chosen = os.environ.get("COURSEKIT_RECOMPUTE") or "0"
-    return "never" if chosen == "never" else chosen != "0"
+    if chosen not in ("0", "1", "never"):
+        raise StudyError(f"COURSEKIT_RECOMPUTE: got {chosen!r}; needed 0, 1 or never")
+    return "never" if chosen == "never" else chosen == "1"
 
 
-def _tell_how_long(store: Store, runs: int, n_jobs: int) -> None:
+def _check_complete(store: Store, wanted: list[RunKey]) -> None:
+    for arm, seed in wanted:
+        if (arm, seed) not in store.rows:
+            raise StudyError(
+                f"recompute: got 'never', but no stored result has arm {arm!r} with seed {seed}; "
+                "leave it out to compute what is missing"
+            )
+
+
+def _tell_how_long(store: Store, missing: list[RunKey], n_jobs: int) -> None:
     """Say before minutes are spent on what is stored for other code, settings or data."""
-    if not store.others:
+    if any(key not in store.others for key in missing):
         return
-    each = np.mean([row["seconds"] for row in store.others.values()])
-    minutes = runs * each / min(effective_n_jobs(n_jobs), runs) / 60
+    seconds = sum(store.others[key]["seconds"] for key in missing)
+    minutes = seconds / min(effective_n_jobs(n_jobs), len(missing)) / 60
     if minutes >= 1:
         print(
-            f"Study {store.header['name']}: {runs} runs are computed, about {minutes:.0f} minutes, "
-            "since code, settings or data differ from those of the stored results. To take these "
-            'instead, interrupt and set COURSEKIT_RECOMPUTE=never, or pass recompute="never".'
+            f"Study {store.header['name']}: computing {len(missing)} runs, about {minutes:.0f} "
+            "minutes by the stored runs' times, because code, settings or data differ from theirs. "
+            'To take the stored results instead, interrupt and pass recompute="never", or set '
+            "COURSEKIT_RECOMPUTE=never."
         )
 
 

@@ -33,8 +33,9 @@ class Store:
     """Finished runs of one study, by arm and seed.
 
     Runs are taken from the user's file and from the one shipped with the package, wherever hash
-    and schema fit. Writing goes to the user's file alone, and replaces one that does not fit.
-    ``others`` holds the runs of a file of that name whose hash does not fit.
+    and schema fit. Writing goes to the user's file alone; one that does not fit is kept beside it,
+    as NAME.HASH.json, and found again when its hash is asked for.
+    ``others`` holds the runs of files of that name whose hash does not fit.
 
     Args:
         name: the file's name without ``.json``; None keeps nothing.
@@ -50,10 +51,13 @@ class Store:
         self.rows: dict[RunKey, Row] = {}
         self.origin: dict[RunKey, str] = {}  # for each run that was read: where it is from
         self.others: dict[RunKey, Row] = {}
+        self._foreign: str | None = None  # the hash of the user's file, where it does not fit
         if self.path is None or recompute:
             return
         file = self.path.name
         self._take(self._read(SHIPPED / file), f"the package's {file}")
+        for path in sorted(self.path.parent.glob(f"{name}.*.json")):
+            self._take(self._read(path), f"your {path.name}")
         self._take(self._read(self.path), f"your {file}")
         if kept := _unwritten.get(self._key):
             self._take(list(kept.values()), f"memory ({file} could not be written)")
@@ -78,6 +82,8 @@ class Store:
             if content["hash"] == self.header["hash"]:
                 return rows
             self.others |= {(row["arm"], row["seed"]): row for row in rows}
+            if path == self.path:
+                self._foreign = content["hash"]
             return []
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -93,20 +99,10 @@ class Store:
             return []
 
     def take_others(self, wanted: list[RunKey]) -> None:
-        """Take the runs of other code, settings or data, too, where they are all that there is.
-
-        Raises:
-            StudyError: a wanted run is not among them either; nothing was taken.
-        """
-        missing = [key for key in wanted if key not in self.rows]
-        for arm, seed in missing:
-            if (arm, seed) not in self.others:
-                raise StudyError(
-                    f"recompute: got 'never', but no stored result has arm {arm!r} with seed "
-                    f"{seed}; leave it out to compute what is missing"
-                )
-        rows = [self.others[key] for key in missing]
-        self._take(rows, f"{self.header['name']}.json, of other code, settings or data")
+        """Take wanted runs of other code, settings or data where there are no fitting ones."""
+        keys = [key for key in wanted if key not in self.rows and key in self.others]
+        name = f"{self.header['name']}.json, of other code, settings or data"
+        self._take([self.others[key] for key in keys], name)
 
     def add(self, row: Row) -> None:
         """Keep a finished run, on disk too: a study that is killed loses only runs under way."""
@@ -121,6 +117,9 @@ class Store:
         try:
             with written_whole(self.path) as part:
                 part.write_bytes(content)
+                if self._foreign is not None:
+                    os.replace(self.path, self.path.with_suffix(f".{self._foreign}.json"))
+                    self._foreign = None
         except OSError as error:
             if self._key not in _unwritten:
                 why = why_not_written(self.path.parent, error, len(content), "COURSEKIT_STUDIES")
