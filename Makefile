@@ -4,7 +4,7 @@
 # All make .venv and install into it first, and again only when what is installed changes.
 
 # The Pythons to try, best first; name one to decide yourself: make lab PYTHON=python3.12
-PYTHON = python3 python3.13 python3.12 python3.11 python
+PYTHON = python3 python3.14 python3.13 python3.12 python3.11 python
 VENV = .venv
 PY = $(VENV)/bin/python
 
@@ -15,7 +15,7 @@ LAB_FLAGS =
 NOTEBOOK = $(WORK)/01_fc_nets.ipynb
 GRADE_FLAGS =
 TEST_FLAGS =
-# A worker a core, each with one thread. In the order of the files, so that notebooks, which are as
+# One worker per core, each with one thread. In the order of the files, so that notebooks, which are as
 # long as one another, come last and no worker waits for the other.
 WORKERS = -n auto --maxprocesses 4 --no-loadscope-reorder
 
@@ -24,11 +24,12 @@ SOURCES = pyproject.toml constraints.txt setup.py \
 
 HTML = build/html
 
+.DELETE_ON_ERROR:
 .PHONY: help lab lab-numpy grade test worlds notebooks html bench lint types clean
 
 help:
 	@echo 'make lab        JupyterLab; your copies of the lessons are in $(WORK)/ (LESSON=..., LAB_FLAGS=...)'
-	@echo 'make lab-numpy  the same without PyTorch and its 5 GB: lessons 1 to 3'
+	@echo 'make lab-numpy  the same without PyTorch and its gigabytes: lessons 1 to 3'
 	@echo 'make grade      how far you are in NOTEBOOK=$(NOTEBOOK) (GRADE_FLAGS=...)'
 	@echo 'make test       every test, and every notebook run again (TEST_FLAGS=...)'
 	@echo 'make worlds     every lesson at the full budget without a network, and on CIFAR-10 in COURSEKIT_DATA'
@@ -40,16 +41,17 @@ help:
 lab: $(VENV)/.all
 lab-numpy: $(VENV)/.numpy
 lab lab-numpy:
-	@$(PY) -m coursekit.lesson $(WORK)
+	@$(PY) -m coursekit.lesson "$(WORK)"
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(LESSON) $(LAB_FLAGS)
 
 grade: $(VENV)/.numpy
-	@$(PY) -m coursekit.grading $(NOTEBOOK) $(GRADE_FLAGS)
+	@$(PY) -m coursekit.grading "$(NOTEBOOK)" $(GRADE_FLAGS)
 
 test: $(VENV)/.all
 	$(PY) -m pytest --nbval $(WORKERS) $(TEST_FLAGS)
 
 worlds: $(VENV)/.all
+	@test -n "$$COURSEKIT_DATA" || echo 'COURSEKIT_DATA names no CIFAR-10: its lessons are skipped'
 	$(PY) -m pytest -m worlds tests/test_worlds.py $(TEST_FLAGS)
 
 notebooks: $(VENV)/.all
@@ -77,12 +79,13 @@ clean:
 
 # A stamp is a file that is newer than all that was installed.
 $(VENV)/.numpy: $(PY) $(SOURCES)
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip  # an interrupted venv lacks it
 	@echo '== coursekit, JupyterLab, pytest: about a minute'
 	@$(PIP) -e '.[lab,test]'
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.numpy
-	@echo '== PyTorch: 5 GB, some minutes'
+	@echo '== PyTorch: some minutes (5 GB on Linux)'
 	@$(PY) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["torch"]))' | xargs $(PIP)
 	@touch $@
 

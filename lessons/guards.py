@@ -137,17 +137,22 @@ def checks_compared(notebook: dict) -> Problems:
 
 
 def solutions_in_place(notebook: dict) -> Problems:
-    """Check, hint, solution (where there is one), then the text that goes on: in this order."""
+    """Check, hints, solution (where there is one), then the text that goes on: in this order."""
     cells = notebook["cells"]
     folded = _is_exercises(notebook)
     for number, cell in enumerate(cells):
+        text = _text(cell["source"])
+        if cell["cell_type"] == "markdown" and text.count("<details") != text.count("</details>"):
+            yield f"{_name(cell)}: <details> and </details> do not come in pairs"
+        checked = _tagged(cells[number - 1], "exercise") if number else []
+        if cell["cell_type"] == "markdown" and "<summary>Hint" in text and not checked:
+            yield f"{_name(cell)}: hints stand right behind a check, all in one cell"
         for name in _tagged(cell, "exercise"):
-            hint, *after = cells[number + 1 : number + 3]
-            left = re.sub(r"<details>.*?</details>", "", _text(hint["source"]), flags=re.DOTALL)
-            if hint["cell_type"] != "markdown" or left.strip():
-                yield f"{_name(cell)}: the cell after it holds more than hints"
-            wanted = f"solution-{name.replace('_', '-')}"
-            if folded and not (after and after[0].get("id") == wanted):
+            hint, after = (*cells[number + 1 : number + 3], {}, {})[:2]
+            left = re.sub(r"<details.*?</details>", "", _text(hint.get("source", "")), flags=re.S)
+            if hint.get("cell_type") != "markdown" or left.strip():
+                yield f"{_name(cell)}: the cell after it holds more than hints, or none"
+            if folded and after.get("id") != f"solution-{name.replace('_', '-')}":
                 yield f"{_name(cell)}: its solution does not stand right after its hints"
 
 

@@ -92,7 +92,15 @@ def test_minutes_are_told_as_people_tell_them(minutes, told):
     assert _spoken(minutes) == told
 
 
-def test_speed_is_measured_once_and_positive():
+def test_speed_is_a_ratio_to_the_reference(monkeypatch):
+    """Of a processor three times as slow, whose clock a busy machine does not move."""
+    seconds = iter(3 * speed.REFERENCE_SECONDS * np.arange(100))
+    monkeypatch.setattr(speed.time, "thread_time", lambda: next(seconds))
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: 1 / 0)
+    assert speed.relative_time.__wrapped__() == pytest.approx(3)
+
+
+def test_speed_is_measured_once():
     assert speed.relative_time() == speed.relative_time() > 0
 
 
@@ -101,7 +109,9 @@ def test_no_lesson_asks_for_the_world_by_itself(path):
     """Sizes and bars stand in the plan; a cell that asked again could contradict it."""
     source = path.read_text(encoding="utf-8")
     assert source.count("lesson.Plan(") == 1 and source.count("print(plan)") == 1
-    assert not re.search(r"\bFULL\b|data\.budget\(\) *==|ds\.name *==", source)
+    asks = re.findall(r"\bFULL\b|\bbudget\(\)|COURSEKIT_BUDGET|ds\.name *==|plan\.full\b", source)
+    # Results are kept under a name at the full budget alone: one line, the same in each lesson.
+    assert asks in ([], ["plan.full"])
 
 
 # -------------------------------------------------------------------------------- packages
@@ -141,6 +151,7 @@ def test_start_page_leads_to_every_lesson_and_its_solved_edition(tmp_path):
     prepare(work, ROOT / "exercises", ROOT / "notebooks")
     page = json.loads((work / "start.ipynb").read_text(encoding="utf-8"))
     text = "".join(page["cells"][0]["source"])
+    assert "make grade NOTEBOOK=work/01_fc_nets.ipynb" in text
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) == 2 * len(list((ROOT / "exercises").glob("*.ipynb")))
     assert all((work / link).exists() for link in links)
@@ -155,6 +166,24 @@ def test_a_folder_that_cannot_be_work_is_refused(tmp_path, capsys):
     assert cli.main([str(ROOT / "exercises"), "--exercises", str(ROOT / "exercises")]) == 2
     assert cli.main([str(tmp_path / "work"), "--exercises", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    for message in ("is a file", "other than the course's own", "found no notebook"):
+    for message in ("is a file", "neither empty nor a folder of lessons", "found no notebook"):
         assert message in said
+    assert not (tmp_path / "work").exists()
+
+
+def test_work_is_not_mixed_with_other_files(tmp_path, capsys):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    assert cli.main([str(tmp_path / "thesis"), "--exercises", str(ROOT / "exercises")]) == 2
+    assert "neither empty nor a folder of lessons" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+
+
+def test_a_damaged_exercise_is_named_before_anything_is_copied(tmp_path, capsys):
+    exercises = tmp_path / "exercises"
+    exercises.mkdir()
+    shutil.copy(ROOT / "exercises" / "01_fc_nets.ipynb", exercises)
+    (exercises / "02_broken.ipynb").write_text("{", encoding="utf-8")
+    assert cli.main([str(tmp_path / "work"), "--exercises", str(exercises)]) == 2
+    assert "02_broken.ipynb is not a notebook" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()

@@ -198,6 +198,19 @@ BREAKS_OF_EXERCISES = [
         lambda n: cell(n, TEXT).update(source=cell(n, TEXT)["source"] + ["\n\nAnd so on."]),
         "more than hints",
     ),
+    (
+        "hint elsewhere",
+        lambda n: n["cells"].insert(
+            position(n, TEXT) + 2, {**cell(n, TEXT), "id": "hint-2", "metadata": {}}
+        ),
+        "hints stand right behind a check",
+    ),
+    (
+        "fold left open",
+        lambda n: cell(n, TEXT).update(source=["<details><summary>Hint</summary>"]),
+        "do not come in pairs",
+    ),
+    ("check at the end", lambda n: n["cells"].append(n["cells"].pop(position(n, LINE))), "or none"),
 ]
 
 

@@ -24,7 +24,8 @@ def prepare(work: Path, exercises: Path, notebooks: Path) -> list[str]:
         the names of the files copied.
 
     Raises:
-        ValueError: `exercises` holds no notebook, or `work` is a file or is `exercises` itself.
+        ValueError: `exercises` holds no notebook or a damaged one, or `work` is a file or a folder
+            with something else in it.
     """
     lessons = sorted(exercises.glob("[0-9]*.ipynb"))
     if not lessons:
@@ -33,14 +34,16 @@ def prepare(work: Path, exercises: Path, notebooks: Path) -> list[str]:
         )
     if work.exists() and not work.is_dir():
         raise ValueError(f"work: {work} is a file; needed a folder")
-    if work.resolve() in (exercises.resolve(), notebooks.resolve()):
-        raise ValueError(f"work: got {work}; needed a folder other than the course's own")
+    if work.is_dir() and any(work.iterdir()) and not (work / START).is_file():
+        raise ValueError(
+            f"work: {work} is neither empty nor a folder of lessons made before; needed another"
+        )
+    page = json.dumps(_start_page(work, lessons, notebooks), indent=1, ensure_ascii=False)
     work.mkdir(parents=True, exist_ok=True)
+    _put(work / START, (page + "\n").encode())
     copied = [path.name for path in lessons if not (work / path.name).exists()]
     for name in copied:
         _put(work / name, (exercises / name).read_bytes())
-    page = json.dumps(_start_page(work, lessons, notebooks), indent=1, ensure_ascii=False)
-    _put(work / START, (page + "\n").encode())
     return copied
 
 
@@ -74,11 +77,11 @@ says that your code goes there, write it, and run the check below it.
 |---|---|---|---|
 {chr(10).join(rows)}
 
-- **This folder is yours.** Its lessons are copies: an update of the course never changes them. To
-  start one over, rename or delete it and run `make lab` again.
+- **The lessons in this folder are yours.** They are copies: an update of the course never changes
+  them. To start one over, rename or delete it and run `make lab` again, which makes this page anew.
 - **An exercise can wait.** *Run All Cells* goes through a lesson with unsolved exercises, too: it
   then uses the course's own solution and says so.
-- **How far am I?** In a terminal: `make grade NOTEBOOK=work/{lessons[0].name}`."""
+- **How far am I?** In a terminal: `make grade NOTEBOOK={work.name}/{lessons[0].name}`."""
     return {
         "cells": [
             {
@@ -99,7 +102,10 @@ says that your code goes there, write it, and run the check below it.
 
 def _outline(path: Path) -> tuple[str, int, int]:
     """Return a lesson's title, how many exercises it has, and their minutes."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"exercises: {path} is not a notebook ({error!r})") from None
     title = "".join(cells[0]["source"]).partition("\n")[0].lstrip("# ")
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     told = [text for text in texts if "Difficulty" in text and _MINUTES.search(text)]
