@@ -110,7 +110,7 @@ def test_what_has_no_folder_is_held_out_of_train(tmp_path):
     assert [len(s) for s in (ds.train, ds.val, ds.test)] == [24, 12, 6]
     assert len(from_folder(tmp_path, size=4, test_size=0).test) == 0
     said = refusal(from_folder, tmp_path, val_size=0.1)
-    assert said == "val_size: got 0.1 beside val pictures; needed one of them"
+    assert said == "val_size: got 0.1 along with val pictures; needed one or the other"
 
 
 def test_a_class_may_be_called_train(tmp_path):
@@ -145,7 +145,7 @@ def test_hidden_files_and_others_are_skipped_and_counted_in_one_line(tmp_path):
     assert ds.class_names == ("bird", "cat", "dog") and len(ds.train) == 9
     (warning,) = caught
     assert str(warning.message) == (
-        f"{tmp_path}: skipped 4 hidden, 1 not pictures (.db), 2 not pictures (.txt), "
+        f"{tmp_path}: skipped 4 hidden, 1 of another kind (.db), 2 of another kind (.txt), "
         "1 pictures outside the classes' folders"
     )
     assert warning.filename == __file__
@@ -356,13 +356,36 @@ def test_splits_with_other_classes(tmp_path):
     (tmp_path / "test" / "cat").rename(tmp_path / "test" / "cats")
     said = refusal(from_folder, tmp_path, kind=DataError)
     assert str(tmp_path / "test") in said
-    assert "found no folder for 'cat' and 'cats', which train has not" in said
+    assert "found no folder for 'cat' and 'cats', which train does not have" in said
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("Train", "Test"), ("training_set", "test_set"), ("TRAIN", "testing")]
+)
+def test_folders_of_splits_by_other_names(tmp_path, train, test):
+    fill(tmp_path / train, 5)
+    fill(tmp_path / test, 3)
+    ds = from_folder(tmp_path, size=4, val_size=0)
+    assert ds.class_names == ("bird", "cat", "dog")
+    assert [len(s) for s in (ds.train, ds.val, ds.test)] == [15, 0, 9]
+
+
+def test_folders_of_splits_without_train_are_not_classes(tmp_path):
+    fill(tmp_path / "val", 3)
+    fill(tmp_path / "test", 3)
+    said = refusal(from_folder, tmp_path, kind=DataError)
+    assert "found 'val', 'test' without train; needed train as well" in said
+
+
+def test_a_share_of_less_than_one_picture_is_refused():
+    said = refusal(from_arrays, *arrays(), val_size=0.001)
+    assert "val_size: got 0.001, which is less than one of" in said
 
 
 def test_another_folder_beside_train(tmp_path):
     fill(tmp_path / "train", 3)
     fill(tmp_path / "extra", 3)
-    assert "found 'extra' beside train/" in refusal(from_folder, tmp_path, kind=DataError)
+    assert "found 'extra' beside 'train'; needed" in refusal(from_folder, tmp_path, kind=DataError)
 
 
 def test_val_under_two_names(tmp_path):
@@ -376,7 +399,7 @@ def test_too_few_pictures_for_the_splits(tmp_path):
     for k in range(1, 10):
         (tmp_path / "cat" / f"00{k}.png").unlink()
     said = refusal(from_folder, tmp_path)
-    assert "none of 'cat' comes to " in said and "(bird: 10, cat: 1, dog: 10)" in said
+    assert " gets none of 'cat'; needed" in said and "(bird: 10, cat: 1, dog: 10)" in said
     ds = from_folder(tmp_path, size=4, val_size=0, test_size=0)
     assert np.bincount(ds.train.labels).tolist() == [10, 1, 10]
 
@@ -549,10 +572,10 @@ def test_labels_are_refused_with_what_repairs_them(make, code):
         ({"test_size": "6"}, "test_size: got '6'"),
         ({"val_size": True}, "val_size: got True"),
         ({"val_size": 15, "test_size": 15}, "val_size and test_size: got 15 for val, 15 for test"),
-        ({"val_size": 2}, "val_size and test_size: with 2 for val, 6 for test of 30 pictures none"),
+        ({"val_size": 2}, "val_size and test_size: with 2 for val, 6 for test of 30 pictures, val"),
         ({"seed": -1}, "seed: got -1"),
         ({"val": arrays()[0]}, "val: got ndarray; needed a pair (images, labels)"),
-        ({"val": arrays(), "val_size": 3}, "val_size: got 3 beside val pictures"),
+        ({"val": arrays(), "val_size": 3}, "val_size: got 3 along with val pictures"),
         ({"val": (arrays()[0], ["x"] * 30)}, "val: labels: found 'x'; needed one of '0', '1', '2'"),
         ({"test": (arrays()[0], arrays()[1] + 1)}, "test: labels: found label 3 at position 2"),
         ({"test": (arrays()[0][:, :1], arrays()[1])}, "test: got images of (1, 6, 8); needed (3,"),

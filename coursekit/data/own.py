@@ -26,7 +26,11 @@ ENDINGS = (  # torchvision's, and .gif
     *(".jpg", ".jpeg", ".png", ".ppm", ".bmp"),
     *(".pgm", ".tif", ".tiff", ".webp", ".gif"),
 )
-_PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+_PARTS = {  # what folders of splits are called, in upper or lower case
+    "train": ("train", "training", "train_set", "training_set"),
+    "val": ("val", "valid", "validation", "val_set", "validation_set"),
+    "test": ("test", "testing", "test_set", "testing_set"),
+}
 _OUTSIDE = "pictures outside the classes' folders"
 _NEEDED = "needed a folder of pictures for each class, or such folders in train/, val/ and test/"
 
@@ -281,8 +285,8 @@ def _deal(
         if len(place) and not held.all():
             lacking = [names[k] for k in np.flatnonzero(held == 0)]
             raise ValueError(
-                f"val_size and test_size: with {asked} of {len(labels)} pictures none of "
-                f"{_some(lacking)} comes to {part}; needed some of every class "
+                f"val_size and test_size: with {asked} of {len(labels)} pictures, {part} "
+                f"gets none of {_some(lacking)}; needed some of every class "
                 f"({_counts(names, found)}). Add pictures, choose other sizes (0 leaves a split "
                 "empty), or give splits of your own"
             )
@@ -293,12 +297,18 @@ def _count(part: str, size: int | float | None, total: int, given: bool) -> int:
     if given:
         if size is not None:
             raise ValueError(
-                f"{part}_size: got {size!r} beside {part} pictures; needed one of them"
+                f"{part}_size: got {size!r} along with {part} pictures; needed one or the other"
             )
         return 0
     size = SHARE if size is None else size
     if isinstance(size, (float, np.floating)) and 0 <= size < 1:
-        return round(float(size) * total)
+        count = round(float(size) * total)
+        if size and not count:
+            raise ValueError(
+                f"{part}_size: got {size!r}, which is less than one of {total} pictures; needed a "
+                "larger share, or 0 for an empty split"
+            )
+        return count
     if isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 0:
         return int(size)
     raise ValueError(f"{part}_size: got {size!r}; needed a number of pictures, or a share below 1")
@@ -326,27 +336,32 @@ def _scan(root: Path) -> dict[str, _Classes]:
     skipped: Counter[str] = Counter()
     folders = {"train": root}
     inside, _ = _visible(root, Counter())
-    if "train" in inside and _visible(root / "train", Counter())[0]:
-        folders = {}
+    found = {
+        part: sorted(name for name in inside if name.lower() in aliases)
+        for part, aliases in _PARTS.items()
+    }
+    splits = [name for names in found.values() for name in names]
+    # A class may be called "train", too; but only a split's folder holds folders.
+    if any(_visible(root / name, Counter())[0] for name in found["train"] or splits):
         _skip(_visible(root, skipped)[1], skipped, _OUTSIDE)
-        for part, aliases in _PARTS.items():
-            present = [alias for alias in aliases if alias in inside]
-            if len(present) > 1:
-                raise DataError(f"{root}: found {_some(present)}; needed one of them")
-            if present:
-                folders[part] = root / present[0]
-        other = sorted(set(inside) - {folder.name for folder in folders.values()})
+        for names in found.values():
+            if len(names) > 1:
+                raise DataError(f"{root}: found {_some(names)}; needed one of them")
+        other = sorted(set(inside) - set(splits))
         if other:
             raise DataError(
-                f"{root}: found {_some(other)} beside train/; needed train, val and test"
+                f"{root}: found {_some(other)} beside {_some(splits)}; needed train, val and test"
             )
+        if not found["train"]:
+            raise DataError(f"{root}: found {_some(splits)} without train; needed train as well")
+        folders = {part: root / names[0] for part, names in found.items() if names}
     parts = {part: _classes(folder, skipped) for part, folder in folders.items()}
     names = parts["train"].keys()
     for part, classes in parts.items():
         if classes.keys() != names:
             missing, new = sorted(names - classes.keys()), sorted(classes.keys() - names)
             lacks = [f"no folder for {_some(missing)}"] if missing else []
-            has = [f"{_some(new)}, which train has not"] if new else []
+            has = [f"{_some(new)}, which train does not have"] if new else []
             raise DataError(
                 f"{folders[part]}: found {' and '.join(lacks + has)}; needed the classes of train"
             )
@@ -414,7 +429,7 @@ def _skip(files: list[str], skipped: Counter[str], pictures: str | None) -> None
     """Count what is no picture, and under the name `pictures` what is one."""
     for name in files:
         if not _is_picture(name):
-            skipped[f"not pictures ({Path(name).suffix or 'no ending'})"] += 1
+            skipped[f"of another kind ({Path(name).suffix or 'no ending'})"] += 1
         elif pictures:
             skipped[pictures] += 1
 
