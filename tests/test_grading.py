@@ -131,7 +131,7 @@ def test_half_solved_runs_what_needs_the_solved_half(sample, unsolved):
     verdicts, text = run_nbval(sample, half)
     assert names(verdicts, "failed") == ["square"], text
     assert names(verdicts, "skipped") == []
-    assert "the check printed something else than the reference" in text.splitlines()
+    assert "the check printed something other than the reference" in text.splitlines()
     assert "not printed: square: all good" in text
 
 
@@ -169,7 +169,7 @@ RAISED = "\x1b[91mNotebook cell execution failed\x1b[0m\nCell 3: Cell execution 
     [
         (RAISED, [error("ExerciseError", "relu: no\n  at x = 1")], "ExerciseError: relu: no"),
         (RAISED, [error("AssertionError", "")], "AssertionError"),
-        ("Cell 3: Cell outputs differ", [], "the check printed something else than the reference"),
+        ("Cell 3: Cell outputs differ", [], "the check printed something other than the reference"),
         (
             "Cell 3: Timeout of 3 seconds exceeded executing cell",
             [error("KeyboardInterrupt", "")],
@@ -308,7 +308,7 @@ def test_grader_compares_what_the_checks_print(unsolved, tmp_path):
     mine = edited(unsolved, tmp_path / "mine.ipynb", edits)
     verdicts = grade(mine, tmp_path / "handed out.ipynb")
     assert outcomes(verdicts) == {"double": "passed", "square": "wrong"}
-    assert verdicts[1].message == "the check printed something else than the reference"
+    assert verdicts[1].message == "the check printed something other than the reference"
 
 
 def test_each_way_to_fail_has_its_own_word(tmp_path, capsys):

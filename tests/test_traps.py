@@ -162,7 +162,7 @@ def test_a_schedule_that_waits_for_numbers_is_refused(data):
     ("options", "message"),
     [
         (lambda side: {"criterion": side.criterion}, "criterion: got the class CrossEntropyLoss"),
-        (lambda side: {"net": type(side.net())}, "net: got the class Sequential; needed an object"),
+        (lambda side: {"net": type(side.net())}, "net: got the class Sequential; needed an inst"),
         (lambda side: {"callbacks": Callback()}, "callbacks: got Callback; needed a list"),
         (lambda side: {"callbacks": [Callback]}, r"callbacks\[0\]: got the class Callback"),
     ],

@@ -87,7 +87,7 @@ def why_not_written(folder: Path, err: OSError, needed_bytes: int, variable: str
         return f"{folder}: {why}. Set {variable} to a folder of yours."
     return (
         f"{folder}: {why}. Free some space, or set {variable} to a folder on another disk; "
-        "nothing half written was left."
+        "no half-written file was left behind."
     )
 
 

@@ -344,9 +344,9 @@ def _scan(root: Path) -> dict[str, _Classes]:
     # A class may be called "train", too; but only a split's folder holds folders.
     if any(_visible(root / name, Counter())[0] for name in found["train"] or splits):
         _skip(_visible(root, skipped)[1], skipped, _OUTSIDE)
-        for names in found.values():
-            if len(names) > 1:
-                raise DataError(f"{root}: found {_some(names)}; needed one of them")
+        for several in found.values():
+            if len(several) > 1:
+                raise DataError(f"{root}: found {_some(several)}; needed one of them")
         other = sorted(set(inside) - set(splits))
         if other:
             raise DataError(
@@ -354,7 +354,7 @@ def _scan(root: Path) -> dict[str, _Classes]:
             )
         if not found["train"]:
             raise DataError(f"{root}: found {_some(splits)} without train; needed train as well")
-        folders = {part: root / names[0] for part, names in found.items() if names}
+        folders = {part: root / present[0] for part, present in found.items() if present}
     parts = {part: _classes(folder, skipped) for part, folder in folders.items()}
     names = parts["train"].keys()
     for part, classes in parts.items():

@@ -219,7 +219,7 @@ class _Grading:
         message = "\n".join(part.message for part in parts if part.message)
         printed = {line for _, _, text in found for line in text.splitlines()}
         if outcome == PASSED and not printed.issuperset(exercise.lines):
-            outcome, message = WRONG, "the check printed something else than the reference"
+            outcome, message = WRONG, "the check printed something other than the reference"
         elif outcome == PASSED and any(attempt.again for _, attempt, _ in found):
             message = "with the definition below its check; move it above, so that Run All passes"
         return Verdict(
@@ -247,7 +247,7 @@ class _Grading:
         elif outcome == NOT_ATTEMPTED:
             outcome, message = COULD_NOT_RUN, uses
         else:
-            message = f"{message}\n{uses}: mend that first"
+            message = f"{message}\n{uses}: fix that first"
         needs = tuple(v.exercise for v in open_ones)
         return replace(verdict, outcome=outcome, message=message, needs=needs)
 
@@ -256,7 +256,7 @@ def _judged(part: Part, ran: Ran) -> tuple[str, str]:
     """Outcome and message of a part that was run."""
     if not ran.error:
         if part.proof and not re.search(part.proof, ran.printed, re.MULTILINE):
-            return COULD_NOT_RUN, "`check` is not the course's any more: the notebook redefines it"
+            return COULD_NOT_RUN, "`check` is no longer the course's: the notebook redefines it"
         return PASSED, ""
     unwritten = ran.error in ("NotAttempted", "NotImplementedError")
     if unwritten or (ran.error == "ExerciseError" and "not implemented yet" in ran.message):

@@ -59,13 +59,15 @@ class Kernel:
         try:
             client.execute_cell(cell, 0, store_history=False)
         except CellTimeoutError:
-            text = f"not finished after {self._seconds:g} seconds: a loop without an end?"
+            text = f"not finished after {self._seconds:g} seconds: an endless loop?"
             return Ran(client.printed, "Timeout", text, fatal=True)
         except (DeadKernelError, RuntimeError, OSError):
-            return Ran(client.printed, "KernelDied", "the code ended its Python", fatal=True)
+            return Ran(
+                client.printed, "KernelDied", "the code stopped its Python process", fatal=True
+            )
         reply, printed = client.reply, plain(client.printed)
         if any(load.get("source") == "ask_exit" for load in reply.get("payload") or []):
-            return Ran(printed, "KernelDied", "the code ended its Python", fatal=True)
+            return Ran(printed, "KernelDied", "the code stopped its Python process", fatal=True)
         if reply.get("status") != "error":
             return Ran(printed)
         places = _PLACE.findall(plain("\n".join(reply.get("traceback") or [])))

@@ -129,7 +129,7 @@ def headline(text: str, outputs: list | None) -> str:
     said = _NBVAL_SAYS.search(text)
     errors = [output for output in outputs or [] if output.output_type == "error"]
     if said and said[1] == "Cell outputs differ":
-        return "the check printed something else than the reference"
+        return "the check printed something other than the reference"
     if errors and not (said and said[1].startswith("Timeout")):
         first = next(iter(errors[-1].evalue.strip().splitlines()), "")
         return f"{errors[-1].ename}: {first}".removesuffix(": ")

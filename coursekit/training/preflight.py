@@ -16,7 +16,7 @@ def check_instances(**arguments: Any) -> None:
     for name, value in arguments.items():
         if isinstance(value, type):
             kind = value.__name__
-            raise TypeError(f"{name}: got the class {kind}; needed an object of it, {kind}(...)")
+            raise TypeError(f"{name}: got the class {kind}; needed an instance, {kind}(...)")
 
 
 def check_callbacks(callbacks: Any) -> list[Any]:
