@@ -240,6 +240,7 @@ check("softmax_cross_entropy", softmax_cross_entropy)
 # Difficulty 2/5 · importance 2/5 · 15 minutes
 #
 # The mean over the batch, divided by the number of classes $C$ as PyTorch does, and its gradient.
+# Exactly at the margin the gradient is 0, as in PyTorch.
 
 
 # %%

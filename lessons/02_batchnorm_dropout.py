@@ -1269,8 +1269,8 @@ expect(
 # ### Exercise: dropout
 # Difficulty 2/5 · importance 5/5 · 15 minutes
 #
-# All randomness comes from `rng`, a NumPy `Generator`. The backward must use the very mask of its
-# forward.
+# Each entry is dropped or kept by itself. All randomness comes from `rng`, a NumPy `Generator`. The
+# backward must use the very mask of its forward.
 
 
 # %%
