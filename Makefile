@@ -45,7 +45,7 @@ lab lab-numpy:
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(LESSON) $(LAB_FLAGS)
 
 grade: $(VENV)/.numpy
-	@$(PY) -m coursekit.grading "$(NOTEBOOK)" $(GRADE_FLAGS)
+	@$(PY) -m coursekit.grading "$(NOTEBOOK)" $(GRADE_FLAGS) || test $$? -eq 1  # 1: not all passed
 
 test: $(VENV)/.all
 	$(PY) -m pytest --nbval $(WORKERS) $(TEST_FLAGS)

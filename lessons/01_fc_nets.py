@@ -26,7 +26,7 @@
 # | 10–12 | a net that learns by heart | weight decay, more pictures, a search |
 #
 # **Exercises** come in a fixed form: a function to write, a check right below it, then a hint and
-# (in the `exercises` edition of this notebook) a solution, both folded. A check that fails says on
+# (in the edition to fill in) a solution, both folded. A check that fails says on
 # which input, what was expected, and which well-known mistake it looks like. An exercise can wait:
 # where a function is not written yet, its check says so and the lesson goes on with the course's own.
 
@@ -199,7 +199,7 @@ plots.show(
 # ### Exercise: softmax_cross_entropy
 # Difficulty 2/5 · importance 5/5 · 15 minutes
 #
-# Write loss and gradient for a batch. One trap: $e^{1000}$ overflows. Subtracting the largest
+# Write the loss and its gradient, here called `dlogits`, for a batch. One trap: $e^{1000}$ overflows. Subtracting the largest
 # logit of a row from the whole row changes no probability. Why? And why is taking the logarithm
 # of a probability that was rounded to 0 still a mistake?
 
@@ -240,7 +240,8 @@ check("softmax_cross_entropy", softmax_cross_entropy)
 # Difficulty 2/5 · importance 2/5 · 15 minutes
 #
 # The mean over the batch, divided by the number of classes $C$ as PyTorch does, and its gradient.
-# Exactly at the margin the gradient is 0, as in PyTorch.
+# `margin` takes the place of the 1. Exactly at the margin the gradient is 0, as in PyTorch, and it
+# has the dtype of `logits`.
 
 
 # %%

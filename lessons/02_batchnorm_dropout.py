@@ -28,7 +28,7 @@
 # | 10–12 | a net that learns by heart, and is sure of it | dropout, and an ensemble for free |
 #
 # **Exercises** have the form you know: a function to write, a check right below, a hint and (in
-# the `exercises` edition) a solution, folded.
+# the edition to fill in) a solution, folded.
 
 # %%
 # {{setup}}

@@ -31,7 +31,7 @@
 # | 10 | the belief that a net cannot be looked into | six ways to look |
 #
 # **Exercises** have the form you know: a function to write, a check right below, a hint and (in
-# the `exercises` edition) a solution, folded.
+# the edition to fill in) a solution, folded.
 
 # %%
 # {{setup}}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-from sources import METADATA, badge
+from sources import METADATA, badge, depends_on_learner
 
 MAX_BYTES = 1_200_000
 KNOWN_TAG = re.compile(r"nbval-ignore-output|(exercise|needs):[a-z][a-z0-9_]*")
@@ -40,7 +40,7 @@ def run_in_order(notebook: dict) -> Problems:
     for number, cell in enumerate(_code(notebook), start=1):
         if _is_unsolved(notebook, cell):
             if cell["execution_count"] is not None or cell["outputs"]:
-                yield f"{_name(cell)} shows what it gives only once an exercise is solved"
+                yield f"{_name(cell)} shows what only the learner's own run can give"
         elif cell["execution_count"] != number:
             yield f"{_name(cell)} has execution count {cell['execution_count']}, not {number}"
 
@@ -219,9 +219,8 @@ def _is_exercises(notebook: dict) -> bool:
 
 
 def _is_unsolved(notebook: dict, cell: dict) -> bool:
-    """True for a cell whose output depends on what the learner has yet to write."""
-    depends = _tagged(cell, "exercise") or _tagged(cell, "needs")
-    return bool(depends) and _is_exercises(notebook)
+    """True for a cell of the learner's edition whose output is the learner's to make."""
+    return depends_on_learner(cell) and _is_exercises(notebook)
 
 
 def _tagged(cell: dict, kind: str) -> list[str]:

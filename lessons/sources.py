@@ -66,6 +66,16 @@ def tags_of(cell: NotebookNode, kind: str) -> list[str]:
     return [tag.partition(":")[2] for tag in tags if tag.startswith(f"{kind}:")]
 
 
+def depends_on_learner(cell: dict) -> bool:
+    """True for a check, a cell that needs one, and the plan: what they give is the learner's."""
+    tags = cell["metadata"].get("tags", [])
+    source = cell["source"]  # the file format stores its lines
+    text = source if isinstance(source, str) else "".join(source)
+    return any(tag.partition(":")[0] in ("exercise", "needs") for tag in tags) or (
+        "lesson.Plan(" in text
+    )
+
+
 def read_lesson(path: Path) -> NotebookNode:
     """Read `path` and check that its exercises keep to the conventions.
 
@@ -98,12 +108,13 @@ def exercise_notebook(lesson: NotebookNode, solved: NotebookNode, name: str) -> 
     """Return the learner's notebook: stubs, a folded solution behind the hint, `solved`'s outputs.
 
     The outputs stay because they are what a learner should see, and `pytest --nbval` compares them;
-    except below a check or a cell that needs one, where they would claim what is not yet true.
+    except below a check or a cell that needs one, where they would claim what is not yet true, and
+    below the plan, which tells of the learner's own machine and data.
     """
     notebook = _derive(lesson, "exercises", name, stub)
     outputs = {cell.id: cell for cell in solved.cells if cell.cell_type == "code"}
     for cell in notebook.cells:
-        if cell.cell_type == "code" and not (tags_of(cell, "exercise") or tags_of(cell, "needs")):
+        if cell.cell_type == "code" and not depends_on_learner(cell):
             cell.outputs = outputs[cell.id].outputs
             cell.execution_count = outputs[cell.id].execution_count
     folds = {exercise: _solution_fold(cell, exercise) for cell, exercise in _solutions(lesson)}

@@ -334,3 +334,16 @@ def test_references_and_the_zoo_print_nothing(capfd):
 
 def test_exercise_errors_are_still_failed_checks():
     assert issubclass(ExerciseError, CheckFailed)
+
+
+def test_a_picture_of_words_is_shown_by_a_notebook_too():
+    """IPython draws no figure that has no axes."""
+    assert made(np.zeros((2, 3)), np.zeros(3)).plot().axes
+
+
+@pytest.mark.parametrize(("shape", "written"), [((5, 4), True), ((5, 7), False), ((3,), True)])
+def test_numbers_are_written_where_they_fit(shape, written):
+    expected = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    worst = (0,) * len(shape)
+    _, texts = drawn(made(expected, expected + 1000, worst).plot())
+    assert ("1e+03" in texts) == written

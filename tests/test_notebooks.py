@@ -186,7 +186,7 @@ BREAKS_OF_EXERCISES = [
     (
         "promise",
         lambda n: output_of_unsolved(n, LINE, "double: all good\n"),
-        "only once an exercise is solved",
+        "only the learner's own run can give",
     ),
     (
         "solution after the text",

@@ -17,7 +17,7 @@ from coursekit.checks.report import number
 if TYPE_CHECKING:
     from coursekit.checks.failures import Failure
 
-WRITTEN = 64  # entries up to which a panel says their numbers
+WRITTEN = 4, 10  # columns and rows up to which the numbers fit into a panel
 MOST = 1e300  # what lies further out is drawn as this, so that differences do not overflow
 
 
@@ -30,6 +30,8 @@ def plot(failure: "Failure", result: str) -> Figure:
     """
     headline = failure.message.splitlines()[0]
     if not result:
+        if not failure.got:
+            return _words(f"{headline}\n\nThere are no results to compare.")
         return _words(f"{headline}\n\nNo result differs in shape or values.")
     expected = np.asarray(failure.expected[result])
     if result not in failure.got:
@@ -62,7 +64,9 @@ def _numbers(value: Any) -> NDArray | None:
 def _words(text: str) -> Figure:
     fig = Figure(figsize=(6, 2.4), layout="constrained")
     lines = [textwrap.fill(line, 72) for line in text.splitlines()]
-    fig.text(0.04, 0.5, "\n".join(lines), va="center", parse_math=False)
+    ax = fig.subplots()  # a figure without axes is shown by no notebook
+    ax.set_axis_off()
+    ax.text(0, 0.5, "\n".join(lines), va="center", parse_math=False, transform=ax.transAxes)
     return fig
 
 
@@ -124,8 +128,9 @@ def _map(fig: Figure, ax: Axes, panel: NDArray, limits: tuple[float, float], col
     ax.grid(False)
     if len(panel) == 1:
         ax.set_yticks([])
-    shown = np.argwhere(~finite | (panel.size <= WRITTEN))
-    for i, j in shown[:WRITTEN].tolist():
+    columns, rows = WRITTEN
+    fits = panel.shape[1] <= columns and len(panel) <= rows
+    for i, j in np.argwhere(~finite | fits)[: columns * rows].tolist():
         ax.text(
             *(j, i, f"{panel[i, j]:.3g}"),
             ha="center",

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from coursekit.checks.failures import INVITATION
 from coursekit.grading.environment import notebook_environment
 from coursekit.grading.kernel import Kernel, Ran, kernel
 from coursekit.grading.notebook import Exercise, Part, exercises, lost_checks, read, restore
@@ -262,7 +263,7 @@ def _judged(part: Part, ran: Ran) -> tuple[str, str]:
     if unwritten or (ran.error == "ExerciseError" and "not implemented yet" in ran.message):
         return NOT_ATTEMPTED, ran.message
     if ran.error in ("ExerciseError", "CheckFailed"):
-        return WRONG, ran.message
+        return WRONG, ran.message.removesuffix(f"\n{INVITATION}")  # its session is over
     return (WRONG if ran.error == "AssertionError" else COULD_NOT_RUN), _told(ran, part)
 
 
