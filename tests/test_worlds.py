@@ -70,13 +70,14 @@ def needed(name):
         pytest.importorskip("torchvision")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(n, marks=[pytest.mark.worlds, *([pytest.mark.slow] if n == FIRST else [])])
-        for n in LESSONS
-    ],
-)
+# The first lesson is run by CI too (`not worlds or slow`).
+EACH = [
+    pytest.param(name, marks=[pytest.mark.worlds, *([pytest.mark.slow] if name == FIRST else [])])
+    for name in LESSONS
+]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_nothing_set_and_no_network(name, tmp_path):
     """What `make lab` gives on a train: the bundled pictures at the full budget."""
     needed(name)
@@ -106,8 +107,7 @@ def test_cifar10(name, budget, tmp_path):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", EACH)
 def test_run_all_goes_through_the_unsolved_edition(name, tmp_path):
     """Each unsolved exercise says so in one line, and the lesson goes on with the reference."""
     needed(name)
