@@ -65,7 +65,7 @@ started = time.perf_counter()
 ds = data.load()
 plan = lesson.Plan(
     ds,
-    minutes=(13, 4, 12, 4),
+    minutes=(13, 4, 8, 4),
     few=(5_000, 1_000, 2_000, 1_000),
     depth_epochs=(6, 2, 4, 2),
     depths=([6, 14, 30], [6, 22], [6, 22], [6, 22]),
@@ -96,7 +96,7 @@ plan = lesson.Plan(
     all_pictures=(True, False, True, False),
     champion_rate=(0.5, 0.1, 0.5, 0.1),
     champion_batch=(256, 50, 256, 50),
-    asked=(0.88, 0.15, 0.5, 0.15),
+    asked=(0.88, 0.15, 0.75, 0.15),
     judged=(10_000, 500, 2_000, 500),
     views_allowed=(0.0, 0.05, 0.05, 0.05),
     family_epochs=(4, 1, 3, 1),
