@@ -73,7 +73,7 @@ types: $(VENV)/.dev
 	$(PY) -m mypy
 
 clean:
-	rm -rf $(VENV) build dist coursekit.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	rm -f coursekit/kernels/_cython*.so coursekit/kernels/_cython*.pyd
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1833,7 +1833,7 @@ if find_spec("onnxruntime") and find_spec("onnxscript"):
     print(f"champion.onnx: {size / 1e6:.1f} MB, largest difference of a logit {worst:.1e}")
     expect("onnxruntime's logits and PyTorch's, largest difference", worst, high=1e-2)
 else:
-    print('ONNX is left out: it needs pip install "coursekit[onnx]".')
+    print("ONNX is left out: it needs pip install onnx onnxscript onnxruntime.")
 
 # %% [markdown]
 # ### The running table

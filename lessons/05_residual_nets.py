@@ -777,7 +777,7 @@ if find_spec("albumentations"):
         format="jpeg",
     )
 else:
-    print('Albumentations is left out: it needs pip install "coursekit[augment]".')
+    print("Albumentations is left out: it needs pip install albumentations.")
 
 # %% [markdown]
 # Default strengths are made for large photographs. At 32 pixels TrivialAugment sometimes pushes the animal out of its

@@ -46,7 +46,15 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from sources import METADATA, ROOT, LessonError, exercise_notebook, read_lesson, solved_notebook
+from sources import (
+    METADATA,
+    ROOT,
+    SETUP_LINE,
+    LessonError,
+    exercise_notebook,
+    read_lesson,
+    solved_notebook,
+)
 
 if find_spec("coursekit") is None:  # not installed: use this folder's
     sys.path.insert(0, str(ROOT))
@@ -141,10 +149,13 @@ def keep_outputs(notebook: NotebookNode, stored: Path) -> None:
 
 
 def code_that_ran(source: str) -> str:
-    """Return a cell's source without what the stored run did not see: a plan's other columns.
+    """Return a cell's source without what no stored output depends on.
 
-    Of the minutes two columns stay: at the full budget the plan prints those of the quick one, too.
+    That is the set-up, which prints nothing, and a plan's other columns. Of the minutes two columns
+    stay: at the full budget the plan prints those of the quick one, too.
     """
+    if source.startswith(SETUP_LINE):
+        return SETUP_LINE
     if "lesson.Plan(" not in source:
         return source
     tree = ast.parse(source)

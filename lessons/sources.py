@@ -14,6 +14,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+import coursekit
+
 ROOT = Path(__file__).resolve().parents[1]
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -25,19 +27,33 @@ _SOLUTION = re.compile(
 )
 _DETAILS = re.compile(r"\s*<details>.*?</details>[ \t]*(?:\n|\Z)", re.DOTALL)
 _HEADER_WORDS = ("difficulty", "importance", "minutes")
-_SETUP = """\
-# Run this cell first. Where the course package is missing, as in Colab, it installs it.
-import importlib.util
+SETUP_LINE = "# Run this cell first."
+_SETUP = (
+    SETUP_LINE
+    + """ Where the course package is missing or too old, as in Colab, it installs it.
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
-if importlib.util.find_spec("coursekit") is None:
-    package = "git+{url}"
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", package])
+spec = find_spec("coursekit")
+here = spec.origin if spec else None  # the package's __init__.py
+if here and not Path(here).with_name("lesson").is_dir():
+    raise ImportError(
+        f"{{here}} is another package called coursekit. Run `%pip uninstall -y coursekit`, restart "
+        "the kernel, and run this cell again."
+    )
+if here:
+    import coursekit
+if not here or tuple(map(int, coursekit.__version__.split(".")[:2])) < {version}:
+    package = "{distribution} @ git+{url}"
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "--upgrade", package])
+    sys.modules.pop("coursekit", None)
 
 from coursekit import {names}
 
 {needs}plots.use_style()"""
+)
 _BEYOND = ("torch", "torchvision")  # packages that a lesson may need and coursekit does not
 
 
@@ -45,10 +61,15 @@ class LessonError(Exception):
     """A lesson that breaks a convention or cannot be built; the message says where and how."""
 
 
+def project() -> dict:
+    """Return pyproject.toml's table of the project."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        return tomllib.load(file)["project"]
+
+
 def repository_url() -> str:
     """Return the repository's public address, which stands in pyproject.toml and nowhere else."""
-    with open(ROOT / "pyproject.toml", "rb") as file:
-        return tomllib.load(file)["project"]["urls"]["Repository"].removesuffix("/")
+    return project()["urls"]["Repository"].removesuffix("/")
 
 
 def badge(folder: str, name: str) -> str:
@@ -174,6 +195,8 @@ def _setup(lesson: NotebookNode) -> str:
     needed = ", ".join(f'"{name}"' for name in _BEYOND) if imported & set(_BEYOND) else ""
     return _SETUP.format(
         url=repository_url(),
+        distribution=project()["name"],
+        version=tuple(map(int, coursekit.__version__.split(".")[:2])),
         names="lesson, plots" if needed else "plots",
         needs=f"lesson.require({needed})\n" if needed else "",
     )

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -119,7 +121,7 @@ def test_badge_and_setup_come_from_the_project_url(sample):
         address = f"{url.removeprefix('https://github.com/')}/blob/main/{folder}/sample_lesson"
         assert address in notebook.cells[0].source
         setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
-        assert f'"git+{url}"' in setup.source
+        assert f'"{sources.project()["name"]} @ git+{url}"' in setup.source
 
 
 def test_nothing_of_the_run_is_left_in_the_metadata(sample):
@@ -320,3 +322,61 @@ def test_files_are_in_the_notebook_format(sample):
         text = (sample / folder / "sample_lesson.ipynb").read_text(encoding="utf-8")
         nbformat.validate(json.loads(text))
         assert text.endswith("}\n")
+
+
+SETUP = """
+import subprocess, sys
+asked = []
+subprocess.check_call = lambda command: asked.append(command) or sys.path.insert(0, {installed!r})
+sys.path.insert(0, {before!r})
+exec({setup!r})
+print(coursekit.__version__ if "coursekit" in globals() else "unseen", plots.MARK, *asked[:1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        ({}, "unseen new"),
+        ({"coursekit/notes.txt": ""}, "unseen new"),  # a folder of that name, e.g. the repository
+        ({"coursekit/__init__.py": "__version__ = '0.1.9'", "coursekit/lesson/a": ""}, "0.1.9 new"),
+        (
+            {
+                "coursekit/__init__.py": "__version__ = '10.0.1rc1'",
+                "coursekit/lesson/a": "",
+                "coursekit/plots.py": "MARK = 'kept'\ndef use_style(): pass",
+            },
+            "10.0.1rc1 kept",
+        ),
+        ({"coursekit/__init__.py": "__version__ = '7.0'"}, "another package called coursekit"),
+        ({"coursekit.py": "__version__ = '7.0'"}, "another package called coursekit"),
+    ],
+    ids=["missing", "folder", "old", "newer", "foreign", "foreign-module"],
+)
+def test_setup_installs_what_is_missing_or_old_and_refuses_another_coursekit(
+    tmp_path, before, says
+):
+    new = {
+        "coursekit/__init__.py": "__version__ = '99.0.0'",
+        "coursekit/lesson/__init__.py": "",
+        "coursekit/plots.py": "MARK = 'new'\ndef use_style(): pass",
+    }
+    for folder, files in (("before", before), ("new", new)):
+        (tmp_path / folder).mkdir()
+        for name, text in files.items():
+            path = tmp_path / folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    text = "# %% [markdown]\n# # T\n# %%\n# {{setup}}\n"
+    parsed = sources.read_lesson(lesson(tmp_path, text))
+    setup = sources.solved_notebook(parsed, "01_lesson").cells[1].source
+    code = SETUP.format(
+        installed=str(tmp_path / "new"), before=str(tmp_path / "before"), setup=setup
+    )
+    # -S: without the environment's packages, where this course's own is.
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert says in run.stdout + run.stderr
+    source = f"{sources.project()['name']} @ git+{sources.repository_url()}"
+    assert (f"'--upgrade', '{source}'" in run.stdout) == ("new" in says)

@@ -12,7 +12,7 @@ def python(code):
 def test_without_torch_the_port_says_what_to_install():
     result = python("import sys; sys.modules['torch'] = None; import coursekit.port")
     last = result.stderr.strip().splitlines()[-1]
-    assert last == 'ImportError: coursekit.port needs PyTorch: pip install "coursekit[torch]"'
+    assert last == "ImportError: coursekit.port needs PyTorch: pip install torch torchvision"
 
 
 def test_a_torch_that_does_not_load_is_not_called_missing(tmp_path):

@@ -1,6 +1,6 @@
 """The PyTorch side: nets carried over and back, the same Trainer at speed (lesson 4).
 
-It needs ``pip install "coursekit[torch]"``; the other rooms do without.
+It needs ``pip install torch torchvision``; the other rooms do without.
 """
 
 try:
@@ -8,7 +8,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
-    raise ImportError('coursekit.port needs PyTorch: pip install "coursekit[torch]"') from error
+    raise ImportError("coursekit.port needs PyTorch: pip install torch torchvision") from error
 
 from coursekit.port import checks as _checks  # noqa: F401  makes the PyTorch lessons' checks known
 from coursekit.port.checkpoint import load_weights, save_weights

@@ -24,16 +24,14 @@ def export_onnx(
         the largest difference of a logit between onnxruntime and the net.
 
     Raises:
-        ImportError: the extra is missing: ``pip install "coursekit[torch,onnx]"``.
+        ImportError: one of them is missing: ``pip install onnx onnxscript onnxruntime``.
         ValueError: the logits differ; the file is removed.
     """
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it, and says so less clearly)
     except ImportError as error:
-        raise ImportError(
-            'export_onnx needs its extra: pip install "coursekit[torch,onnx]"'
-        ) from error
+        raise ImportError("export_onnx needs: pip install onnx onnxscript onnxruntime") from error
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = copy.deepcopy(net).cpu().eval()
