@@ -5,6 +5,7 @@ from coursekit.optim.lr_scheduler import (
     CosineAnnealingLR,
     LRScheduler,
     OneCycleLR,
+    ReduceLROnPlateau,
     StepLR,
 )
 from coursekit.optim.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm
@@ -19,6 +20,7 @@ __all__ = [
     "OneCycleLR",
     "Optimizer",
     "RMSprop",
+    "ReduceLROnPlateau",
     "StepLR",
     "clip_grad_norm",
 ]

@@ -3,13 +3,15 @@
 Each schedule knows its closed form, ``lr_at(step)``, which is pure and good for plots;
 ``step()`` moves the optimiser one step along it. Whether a step is a batch or an epoch is the
 caller's choice; :class:`coursekit.training.Trainer` steps after every batch.
+``ReduceLROnPlateau`` alone has no such form: it waits for a number from every epoch.
 """
 
 from collections.abc import Callable
-from math import ceil, cos, inf, log, pi
-from typing import Any
+from math import ceil, cos, inf, isnan, log, pi
+from numbers import Integral, Real
+from typing import Any, Literal
 
-from coursekit.optim.optimizers import SGD, Adam, Optimizer
+from coursekit.optim.optimizers import SGD, Adam, Optimizer, _fraction, _positive
 from coursekit.optim.param_groups import HasParamGroups, ParamGroups
 
 Steered = Optimizer | HasParamGroups
@@ -27,6 +29,18 @@ def _handles(optimizer: Steered) -> Optimizer | ParamGroups:
     return ParamGroups(optimizer)
 
 
+def _whole(name: str, value: int) -> int:
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be at least 1 and a whole number, got {value!r}")
+    return int(value)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, Real))
+
+
 class LRScheduler:
     """Base of the schedules; setting one up moves the optimiser, ours or PyTorch's, to step 0."""
 
@@ -42,27 +56,57 @@ class LRScheduler:
 
     def step(self) -> None:
         """Move on by one step."""
+        self.lr_at(self.last_step + 1)  # where the schedule has ended, nothing is changed
         self.last_step += 1
         self._apply()
 
     def _apply(self) -> None:
         self.optimizer.lr = self.lr_at(self.last_step)
 
-    def state_dict(self) -> dict[str, int]:
-        """Where on the schedule this is."""
-        return {"last_step": self.last_step}
+    def state_dict(self) -> dict[str, Any]:
+        """Where on the schedule this is, and its settings: all attributes that are plain values."""
+        return {name: value for name, value in vars(self).items() if _is_plain(value)}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to a saved place of the schedule."""
-        self.last_step = int(state["last_step"])
-        self._apply()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a saved place of the same schedule; as in PyTorch its settings become the saved.
+
+        Raises:
+            ValueError: ``state`` is another schedule's; nothing is changed.
+        """
+        before, kind = self.state_dict(), type(self).__name__
+        vars(self).update(_fitting(kind, before, state))
+        try:
+            self._apply()
+        except Exception as error:
+            vars(self).update(before)
+            raise ValueError(f"state does not fit {kind}: {error}") from error
+
+
+def _fitting(kind: str, own: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Return ``state`` if a schedule that has ``own`` can take it, else raise ``ValueError``."""
+    if missing := sorted(own.keys() - state.keys()):
+        raise ValueError(f"state does not fit {kind}: got {sorted(state)}; needed {missing} too")
+    for name, value in own.items():
+        came = state[name]
+        alike = (
+            isinstance(came, type(value))
+            or value is None
+            or came is None
+            or any(isinstance(value, k) and isinstance(came, k) for k in (Real, (list, tuple)))
+        )
+        if not (alike and _is_plain(came)):
+            raise ValueError(f"state[{name!r}]: got {came!r}; needed one like {value!r}")
+    # A file of json has lists for tuples.
+    return {n: tuple(v) if isinstance(own.get(n), tuple) and v else v for n, v in state.items()}
 
 
 class ConstantLR(LRScheduler):
     """The base rate times ``factor`` for the first ``total_iters`` steps, then the base rate."""
 
     def __init__(self, optimizer: Steered, factor: float = 1 / 3, total_iters: int = 5) -> None:
-        self.factor, self.total_iters = factor, total_iters
+        if not 0 <= factor <= 1:
+            raise ValueError(f"factor must lie in [0, 1], got {factor}")
+        self.factor, self.total_iters = factor, _whole("total_iters", total_iters)
         super().__init__(optimizer)
 
     def lr_at(self, step: int) -> float:
@@ -74,9 +118,7 @@ class StepLR(LRScheduler):
     """The base rate times ``gamma`` once for every ``step_size`` steps done."""
 
     def __init__(self, optimizer: Steered, step_size: int, gamma: float = 0.1) -> None:
-        if step_size < 1:
-            raise ValueError(f"step_size must be at least 1, got {step_size}")
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size, self.gamma = _whole("step_size", step_size), gamma
         super().__init__(optimizer)
 
     def lr_at(self, step: int) -> float:
@@ -88,9 +130,7 @@ class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the base rate to ``eta_min`` in ``T_max`` steps (SGDR, 2017)."""
 
     def __init__(self, optimizer: Steered, T_max: int, eta_min: float = 0.0) -> None:
-        if T_max < 1:
-            raise ValueError(f"T_max must be at least 1, got {T_max}")
-        self.T_max, self.eta_min = T_max, eta_min
+        self.T_max, self.eta_min = _whole("T_max", T_max), eta_min
         super().__init__(optimizer)
 
     def lr_at(self, step: int) -> float:
@@ -127,20 +167,20 @@ class OneCycleLR(LRScheduler):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        if total_steps < 1:
-            raise ValueError(f"total_steps must be at least 1, got {total_steps}")
+        total_steps = _whole("total_steps", total_steps)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"pct_start must lie in [0, 1], got {pct_start}")
         handles = _handles(optimizer)
         has_momentum = isinstance(handles, Adam) or getattr(handles, "momentum", 0) > 0
         if cycle_momentum and not has_momentum:
             raise ValueError("cycle_momentum needs an optimizer with momentum, got one without")
-        self.max_lr, self.total_steps = max_lr, total_steps
-        self.start_lr = max_lr / div_factor
-        self.end_lr = self.start_lr / final_div_factor
+        self.max_lr, self.total_steps = _positive("max_lr", max_lr, zero=True), total_steps
+        self.start_lr = max_lr / _positive("div_factor", div_factor)
+        self.end_lr = self.start_lr / _positive("final_div_factor", final_div_factor)
         self.peak = pct_start * total_steps - 1
         self.cycle_momentum = cycle_momentum
-        self.base_momentum, self.max_momentum = base_momentum, max_momentum
+        self.base_momentum = _fraction("base_momentum", base_momentum)
+        self.max_momentum = _fraction("max_momentum", max_momentum)
         super().__init__(optimizer)
 
     def _anneal(self, step: int, start: float, peak: float, end: float) -> float:
@@ -148,10 +188,12 @@ class OneCycleLR(LRScheduler):
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step must lie in 0..{self.total_steps}, got {step}")
         if step <= self.peak:
-            a, b, share = start, peak, step / max(self.peak, 1)
+            a, b, done, length = start, peak, step, self.peak
         else:
-            a, b = peak, end
-            share = (step - self.peak) / max(self.total_steps - 1 - self.peak, 1)
+            a, b, done, length = peak, end, step - self.peak, self.total_steps - 1 - self.peak
+        # A phase without length has one step: the first one starts, the second has ended. PyTorch
+        # divides by zero there.
+        share = done / length if length else float(done > 0)
         return b + (a - b) * (1 + cos(pi * share)) / 2
 
     def lr_at(self, step: int) -> float:
@@ -171,6 +213,100 @@ class OneCycleLR(LRScheduler):
             self.optimizer.betas = (momentum, self.optimizer.betas[1])
         elif isinstance(self.optimizer, (SGD, ParamGroups)):
             self.optimizer.momentum = momentum
+
+
+class ReduceLROnPlateau:
+    """Multiply the rate by ``factor`` when a metric has not improved for ``patience`` epochs.
+
+    A ``Trainer`` gives it the validation loss after every epoch or, with ``mode="max"``, the
+    validation accuracy. A metric that is nan is no improvement.
+
+    Args:
+        optimizer: whose rate to move, ours or PyTorch's.
+        mode: "min" for a loss, "max" for an accuracy.
+        factor: below 1.
+        patience: epochs without improvement that are let pass.
+        threshold: what counts as an improvement.
+        threshold_mode: "rel", a share of the best so far, or "abs".
+        cooldown: epochs after a reduction in which none is counted.
+        min_lr: the rate stays above.
+        eps: a reduction by less is left out.
+    """
+
+    def __init__(
+        self,
+        optimizer: Steered,
+        mode: Literal["min", "max"] = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        for name, value, choice in (
+            ("mode", mode, ("min", "max")),
+            ("threshold_mode", threshold_mode, ("rel", "abs")),
+        ):
+            if value not in choice:
+                raise ValueError(f"{name}: got {value!r}; needed one of {choice}")
+        self.optimizer = _handles(optimizer)
+        self.mode, self.threshold_mode = mode, threshold_mode
+        self.factor = _fraction("factor", factor)
+        self.patience = int(_positive("patience", patience, zero=True))
+        self.threshold = _positive("threshold", threshold, zero=True)
+        self.cooldown = int(_positive("cooldown", cooldown, zero=True))
+        self.min_lr = _positive("min_lr", min_lr, zero=True)
+        self.eps = _positive("eps", eps, zero=True)
+        self.best = inf if mode == "min" else -inf
+        self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
+
+    def step(self, metrics: float) -> None:
+        """Look at an epoch's metric, and lower the rate where it is time to."""
+        metric = float(metrics)
+        self.last_epoch += 1
+        if self._is_better(metric):
+            self.best, self.num_bad_epochs = metric, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            lower = max(self.optimizer.lr * self.factor, self.min_lr)
+            if self.optimizer.lr - lower > self.eps:
+                self.optimizer.lr = lower
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def _is_better(self, metric: float) -> bool:
+        if isnan(metric):
+            return False
+        sign = 1 if self.mode == "max" else -1
+        if self.threshold_mode == "rel":
+            return sign * metric > sign * self.best * (1 + sign * self.threshold)
+        return sign * metric > sign * self.best + self.threshold
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings and counters."""
+        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a :meth:`state_dict`; the rate is the optimizer's to keep.
+
+        Raises:
+            ValueError: ``state`` is another schedule's; nothing is changed.
+        """
+        vars(self).update(_fitting(type(self).__name__, self.state_dict(), state))
+
+
+def waits_for_metric(scheduler: Any) -> bool:
+    """Whether a schedule, ours or PyTorch's, is moved on by an epoch's metric."""
+    return any(
+        kind.__name__ == "ReduceLROnPlateau"
+        and kind.__module__ in (__name__, "torch.optim.lr_scheduler")
+        for kind in type(scheduler).__mro__
+    )
 
 
 # Where each schedule has done its work: the argument that decides it, and the step. A warm-up

@@ -6,6 +6,7 @@ root, and a parameter without a gradient is left alone.
 """
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,20 @@ from coursekit.nn.module import Module, Parameter
 
 
 def _positive(name: str, value: float, *, zero: bool = False) -> float:
-    if not (value >= 0 if zero else value > 0):
-        raise ValueError(f"{name} must be {'at least' if zero else 'greater than'} 0, got {value}")
+    if not isinstance(value, Real) or not (value >= 0 if zero else value > 0):
+        least = "at least" if zero else "greater than"
+        raise ValueError(f"{name} must be {least} 0, got {value!r}")
     return value
 
 
 def _fraction(name: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+    if not isinstance(value, Real) or not 0 <= value < 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
     return value
 
 
 def _as_parameters(params: Any) -> list[Parameter]:
-    """Return ``params`` as a list, or say what to hand over instead."""
+    """Return ``params`` as a list, each once, or say what to hand over instead."""
     came = type(params).__name__
     if isinstance(params, Module):
         raise TypeError(f"params: got a net ({came}); needed its parameters: net.parameters()")
@@ -43,17 +45,21 @@ def _as_parameters(params: Any) -> list[Parameter]:
             raise TypeError(
                 f"params[{i}]: got {kind}; needed a Parameter, for example from net.parameters()"
             )
-    return params
+    return list(dict.fromkeys(params))
 
 
 class Optimizer:
     """Base of the update rules.
 
-    A subclass names its running averages in ``_slots`` and updates one parameter in
-    ``_update(w, g, *slots)``, in place. ``lr`` may be changed at any time.
+    A subclass names its running averages in ``_slots`` and its settings in ``_settings``, and
+    updates one parameter in ``_update(w, g, step, *slots)``, in place. ``step`` counts that
+    parameter's own updates from 1. ``lr`` may be changed at any time.
+
+    A parameter that comes more than once in ``params`` is held once.
     """
 
     _slots: tuple[str, ...] = ()
+    _settings: tuple[str, ...] = ("lr", "weight_decay")
 
     def __init__(self, params: Iterable[Parameter], lr: float, weight_decay: float) -> None:
         self.params = _as_parameters(params)
@@ -64,7 +70,10 @@ class Optimizer:
             )
         self.lr = _positive("lr", lr, zero=True)
         self.weight_decay = _positive("weight_decay", weight_decay, zero=True)
-        self.steps = 0
+        for p in self.params:
+            if not p.data.flags.writeable:  # joblib sends large arrays as read-only maps of a file
+                p.data = p.data.copy()
+        self._steps = [0] * len(self.params)
         self._state = [tuple(np.zeros_like(p.data) for _ in self._slots) for p in self.params]
 
     def zero_grad(self) -> None:
@@ -74,18 +83,19 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        self.steps += 1
-        for p, slots in zip(self.params, self._state, strict=True):
+        for i, (p, slots) in enumerate(zip(self.params, self._state, strict=True)):
             if p.grad is not None:
-                self._update(p.data, np.ascontiguousarray(p.grad), *slots)
+                self._steps[i] += 1
+                self._update(p.data, np.ascontiguousarray(p.grad), self._steps[i], *slots)
 
-    def _update(self, w: NDArray, g: NDArray, *slots: NDArray) -> None:
+    def _update(self, w: NDArray, g: NDArray, step: int, *slots: NDArray) -> None:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, NDArray]:
-        """Copies of the running averages and counters, by name."""
-        state = {"steps": np.array(self.steps), "lr": np.array(self.lr)}
+        """Copies of the settings and, by parameter, of step counts and averages: "3.exp_avg"."""
+        state = {name: np.array(getattr(self, name)) for name in self._settings}
         for i, slots in enumerate(self._state):
+            state[f"{i}.step"] = np.array(self._steps[i])
             for name, array in zip(self._slots, slots, strict=True):
                 state[f"{i}.{name}"] = array.copy()
         return state
@@ -93,19 +103,25 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, NDArray]) -> None:
         """Continue from a :meth:`state_dict` of the same rule over parameters of the same shapes.
 
+        As in PyTorch the settings, such as ``lr``, become the saved ones.
+
         Raises:
-            ValueError: the names or shapes do not fit; nothing is changed.
+            ValueError: names, shapes or types do not fit; nothing is changed.
         """
         own = self.state_dict()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())
             raise ValueError(f"state does not fit {type(self).__name__}: names that differ {odd}")
         for name, array in own.items():
-            if np.shape(state[name]) != array.shape:
-                raise ValueError(
-                    f"state[{name!r}] has shape {np.shape(state[name])}, needed {array.shape}"
-                )
-        self.steps, self.lr = int(state["steps"]), float(state["lr"])
+            came = np.asarray(state[name])
+            if came.shape != array.shape:
+                raise ValueError(f"state[{name!r}] has shape {came.shape}, needed {array.shape}")
+            if came.dtype.kind not in "fiub":
+                raise ValueError(f"state[{name!r}]: got {came.dtype}; needed real numbers")
+        for name in self._settings:
+            value = np.asarray(state[name]).tolist()
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)
+        self._steps = [int(state[f"{i}.step"]) for i in range(len(self.params))]
         for i, slots in enumerate(self._state):
             for name, array in zip(self._slots, slots, strict=True):
                 array[...] = state[f"{i}.{name}"]
@@ -119,6 +135,7 @@ class SGD(Optimizer):
     """
 
     _slots: tuple[str, ...] = ("velocity",)  # none without momentum
+    _settings = ("lr", "weight_decay", "momentum", "nesterov")
 
     def __init__(
         self,
@@ -136,7 +153,7 @@ class SGD(Optimizer):
             self._slots = ()
         super().__init__(params, lr, weight_decay)
 
-    def _update(self, w: NDArray, g: NDArray, *slots: NDArray) -> None:
+    def _update(self, w: NDArray, g: NDArray, step: int, *slots: NDArray) -> None:
         kernels.sgd_step(
             w,
             g,
@@ -155,6 +172,7 @@ class RMSprop(Optimizer):
     """
 
     _slots = ("square_avg",)
+    _settings = ("lr", "weight_decay", "alpha", "eps")
 
     def __init__(
         self,
@@ -168,7 +186,7 @@ class RMSprop(Optimizer):
         self.eps = _positive("eps", eps, zero=True)
         super().__init__(params, lr, weight_decay)
 
-    def _update(self, w: NDArray, g: NDArray, *slots: NDArray) -> None:
+    def _update(self, w: NDArray, g: NDArray, step: int, *slots: NDArray) -> None:
         (square_avg,) = slots
         if self.weight_decay:
             g = g + self.weight_decay * w
@@ -181,6 +199,7 @@ class Adam(Optimizer):
     """Momentum and RMSprop together, both corrected for starting at zero (Kingma & Ba 2015)."""
 
     _slots = ("exp_avg", "exp_avg_sq")
+    _settings = ("lr", "weight_decay", "betas", "eps")
     _decoupled = False
 
     def __init__(
@@ -191,18 +210,20 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"betas: got {betas!r}; needed two numbers, as (0.9, 0.999)")
         self.betas = (_fraction("betas[0]", betas[0]), _fraction("betas[1]", betas[1]))
         self.eps = _positive("eps", eps, zero=True)
         super().__init__(params, lr, weight_decay)
 
-    def _update(self, w: NDArray, g: NDArray, *slots: NDArray) -> None:
+    def _update(self, w: NDArray, g: NDArray, step: int, *slots: NDArray) -> None:
         exp_avg, exp_avg_sq = slots
         kernels.adam_step(
             w,
             g,
             exp_avg,
             exp_avg_sq,
-            step=self.steps,
+            step=step,
             lr=self.lr,
             beta1=self.betas[0],
             beta2=self.betas[1],

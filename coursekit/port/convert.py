@@ -181,22 +181,24 @@ def to_torch_optimizer(
         weight_decay=float(optimizer.weight_decay),
         **{name: getattr(optimizer, name) for name in options},
     )
-    if optimizer.steps:
-        groups = theirs.state_dict()["param_groups"]
-        theirs.load_state_dict({"state": _optimizer_state(optimizer), "param_groups": groups})
+    groups = theirs.state_dict()["param_groups"]
+    theirs.load_state_dict({"state": _optimizer_state(optimizer), "param_groups": groups})
     return cast(torch.optim.Optimizer, theirs)
 
 
 def _optimizer_state(optimizer: optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
-    """Running averages and step count of each parameter, under PyTorch's names."""
-    state: dict[int, dict[str, torch.Tensor]] = {i: {} for i in range(len(optimizer.params))}
-    for key, array in optimizer.state_dict().items():
+    """Step count and running averages of each parameter that was updated, as PyTorch has them."""
+    saved = optimizer.state_dict()
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, array in saved.items():
         i, _, name = key.partition(".")
-        if name:  # "3.exp_avg", but not "lr"
-            state[int(i)]["momentum_buffer" if name == "velocity" else name] = torch.tensor(array)
-    if not isinstance(optimizer, optim.SGD):
-        for slots in state.values():
-            slots["step"] = torch.tensor(float(optimizer.steps))
+        if not name or not saved[f"{i}.step"]:  # a setting, or PyTorch has nothing for it yet
+            continue
+        slots = state.setdefault(int(i), {})
+        if name != "step":
+            slots["momentum_buffer" if name == "velocity" else name] = torch.tensor(array)
+        elif not isinstance(optimizer, optim.SGD):
+            slots["step"] = torch.tensor(float(array))
     return state
 
 
