@@ -189,7 +189,7 @@ def test_a_net_written_in_torch_becomes_ours(rng):
     np.testing.assert_allclose(net.backward(dout), dx, **EXACT)
 
 
-def test_named_modules_are_numbered_and_a_relu_used_twice_is_two(rng):
+def test_named_modules_are_numbered_and_a_relu_used_twice_stays_one(rng):
     relu = torch.nn.ReLU()
     layers = {
         "fc": torch.nn.Linear(3, 4),
@@ -201,7 +201,7 @@ def test_named_modules_are_numbered_and_a_relu_used_twice_is_two(rng):
     for name, layer in layers.items():
         module.add_module(name, layer)
     net = port.from_torch(module.double())
-    assert len(net) == 4 and net[1] is not net[3]
+    assert len(net) == 4 and net[1] is net[3]
     x = rng.standard_normal((5, 3))
     np.testing.assert_allclose(net(x), module(torch.from_numpy(x)).detach(), **EXACT)
 
@@ -264,14 +264,68 @@ def test_an_option_that_ours_does_not_have_is_named_with_its_value(module, messa
         port.from_torch(eval(f"torch.nn.{module}", {"torch": torch}))
 
 
-def test_shared_weights_are_refused_either_way():
+def shared_nets():
+    """Nets in which a layer stands twice, or two layers have one parameter."""
+    act, linear, norm = nn.Tanh(), nn.Linear(4, 4, **F64), nn.BatchNorm1d(4, **F64)
+    block = nn.Sequential(nn.Linear(4, 4, **F64), act, norm)
+    tied = nn.Linear(4, 4, **F64)
+    tied.weight = linear.weight
+    yield nn.Sequential(linear, act, linear, nn.Sequential(act, linear))
+    yield nn.Sequential(block, nn.Linear(4, 4, **F64), block, norm)
+    yield nn.Sequential(linear, act, nn.Sequential(tied, nn.ReLU()))
+
+
+def identities(modules, parameters):
+    """Which places hold the same thing: for each the place where it first stands."""
+    first: dict[int, str] = {}
+    named = [*modules, *parameters]
+    return {name: first.setdefault(id(value), name) for name, value in named}
+
+
+def named_in(net):
+    if isinstance(net, torch.nn.Module):
+        modules = [(f"{n}." if n else "", m) for n, m in net.named_modules(remove_duplicate=False)]
+        return modules, list(net.named_parameters(remove_duplicate=False))
+    return list(net._places("")), list(net._parameters_at())
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_what_is_shared_stays_shared_both_ways_and_trains_alike(which, rng):
+    net = list(shared_nets())[which]
+    twin = port.to_torch(net)
+    back = port.from_torch(twin)
+    expected = identities(*named_in(net))
+    assert len(set(expected.values())) < len(expected)
+    assert identities(*named_in(twin)) == expected == identities(*named_in(back))
+    assert [n for n, _ in twin.named_parameters()] == [n for n, _ in net.named_parameters()]
+    ours = optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    theirs = port.to_torch_optimizer(ours, twin)
+    for _ in range(3):
+        x, dout = rng.standard_normal((2, 5, 4))
+        for each in (ours, theirs):
+            each.zero_grad()
+        out = twin(torch.from_numpy(x))
+        np.testing.assert_allclose(net(x), out.detach(), **EXACT)
+        net.backward(dout)
+        out.backward(torch.from_numpy(dout))
+        for (name, p), q in zip(net.named_parameters(), twin.parameters(), strict=True):
+            np.testing.assert_allclose(p.grad, q.grad, **EXACT, err_msg=name)
+        for each in (ours, theirs):
+            each.step()
+    state = twin.state_dict()
+    for name, array in net.state_dict().items():
+        np.testing.assert_allclose(array, state[name], **EXACT, err_msg=name)
+
+
+def test_two_parameters_over_the_same_numbers_are_refused_either_way():
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
-    second.weight = first.weight
-    with pytest.raises(ValueError, match="0.weight and 1.weight"):
+    second.weight.data = first.weight.data
+    with pytest.raises(ValueError, match=r"0.weight, 1.weight: got two Parameters"):
         port.to_torch(nn.Sequential(first, second))
-    layer = torch.nn.Linear(3, 3)
-    with pytest.raises(ValueError, match="0.weight and 2.weight"):
-        port.from_torch(torch.nn.Sequential(layer, torch.nn.ReLU(), layer))
+    first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    second.weight.data = first.weight.data
+    with pytest.raises(ValueError, match=r"0.weight, 1.weight: got two Parameters"):
+        port.from_torch(torch.nn.Sequential(first, second))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit.atlas.chain import chain, check_batches, check_maps, copy_in_eval, index_of, through
-from coursekit.nn.module import Module
+from coursekit.nn.module import Module, Sequential
 
 
 def pixel_gradient(
@@ -80,13 +80,12 @@ def grad_cam(
     check_batches(x, batch_size)
     classes = _one_each(classes, len(x))
     layers, cut = list(chain(copy_in_eval(net)).values()), index_of(net, layer) + 1
+    behind = Sequential(*layers[cut:])
     heat = np.empty((len(x), *x.shape[2:]), x.dtype)
     for part in _parts(len(x), batch_size):
         maps = through(layers[:cut], x[part])
         check_maps(layer, maps)
-        gradient: Any = _pick(through(layers[cut:], maps), classes[part])
-        for each in reversed(layers[cut:]):
-            gradient = each.backward(gradient)
+        gradient: Any = behind.backward(_pick(behind(maps), classes[part]))
         weights = gradient.mean(axis=(2, 3))
         coarse = np.maximum(np.einsum("nc,nchw->nhw", weights, maps), 0)
         heat[part] = enlarge(coarse, x.shape[2:])

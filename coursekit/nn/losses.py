@@ -8,9 +8,15 @@ from coursekit import functional as F
 
 
 class Loss:
-    """Base of losses: ``loss = criterion(logits, targets)``, ``dlogits = criterion.backward()``."""
+    """Base of losses: ``loss = criterion(logits, targets)``, ``dlogits = criterion.backward()``.
+
+    ``backward`` is for the last value; it raises ``RuntimeError`` if there is none, or if it is
+    called again while the value before the last has had no backward.
+    """
 
     _cache: Any = None
+    _skipped = False  # the value before the last has had no backward
+    _taken = True  # the last value has had its backward
 
     def __call__(self, logits: NDArray, targets: NDArray) -> float:
         """Mean loss of logits (N, C) for targets (N,)."""
@@ -19,6 +25,21 @@ class Loss:
     def backward(self) -> NDArray:
         """Gradient of the last value with respect to its logits, (N, C)."""
         raise NotImplementedError
+
+    def _keep(self, cache: Any) -> None:
+        self._skipped, self._taken, self._cache = not self._taken, False, cache
+
+    def _take_cache(self) -> Any:
+        name = type(self).__name__
+        if self._cache is None:
+            raise RuntimeError(f"{name}.backward needs a value before it: criterion(logits, y)")
+        if self._taken and self._skipped:
+            raise RuntimeError(
+                f"{name}.backward: got a second call, but only the last value is kept, and the one "
+                "before it has had no backward; needed backward right after each value"
+            )
+        self._taken = True
+        return self._cache
 
 
 class CrossEntropyLoss(Loss):
@@ -31,12 +52,13 @@ class CrossEntropyLoss(Loss):
 
     def __call__(self, logits: NDArray, targets: NDArray) -> float:
         """Mean loss in nats."""
-        loss, self._cache = F.cross_entropy_forward(logits, targets, self.label_smoothing)
+        loss, cache = F.cross_entropy_forward(logits, targets, self.label_smoothing)
+        self._keep(cache)
         return loss
 
     def backward(self) -> NDArray:
         """``(softmax - target distribution) / N``."""
-        return F.cross_entropy_backward(self._cache)
+        return F.cross_entropy_backward(self._take_cache())
 
     def __repr__(self) -> str:
         return f"CrossEntropyLoss(label_smoothing={self.label_smoothing})"
@@ -50,12 +72,13 @@ class MultiMarginLoss(Loss):
 
     def __call__(self, logits: NDArray, targets: NDArray) -> float:
         """Mean loss."""
-        loss, self._cache = F.multi_margin_loss_forward(logits, targets, self.margin)
+        loss, cache = F.multi_margin_loss_forward(logits, targets, self.margin)
+        self._keep(cache)
         return loss
 
     def backward(self) -> NDArray:
         """Subgradient: every violated margin counts once."""
-        return F.multi_margin_loss_backward(self._cache)
+        return F.multi_margin_loss_backward(self._take_cache())
 
     def __repr__(self) -> str:
         return f"MultiMarginLoss(margin={self.margin})"

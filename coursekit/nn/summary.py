@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.nn import receptive_field
-from coursekit.nn.module import Module
+from coursekit.nn.module import Module, owner_of
 from coursekit.nn.normalization import LayerNorm
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ _TOTALS = ["parameters", "MACs", "activation bytes"]
 
 
 def summary(net: Module, input_shape: tuple[int, ...]) -> "pd.DataFrame":
-    """One row a layer and a total; all numbers are for one picture.
+    """One row for each call of a layer, and a total; all numbers are for one picture.
 
     - output: its shape.
-    - parameters: how many numbers are learnt, or frozen.
+    - parameters: how many numbers are learnt, or frozen; what is shared counts where it is first.
     - MACs: multiply-accumulates of the forward pass.
     - activation bytes: memory of the output; 0 if it is the input's, seen in another shape.
     - cache bytes: what the layer keeps in training for its backward pass. A ReLU may keep as its
@@ -43,20 +43,20 @@ def summary(net: Module, input_shape: tuple[int, ...]) -> "pd.DataFrame":
     # some things are kept once a batch.
     rows, kept = _trace(net, (2, *input_shape))
     _, kept_of_four = _trace(net, (4, *input_shape))
-    price = {name: (kept_of_four[name] - size) // 2 for name, size in kept.items()}
-    for row in rows:
-        row["cache bytes"] = price[row["layer"]]
+    *price, total = ((four - two) // 2 for two, four in zip(kept, kept_of_four, strict=True))
+    for row, each in zip(rows, price, strict=True):
+        row["cache bytes"] = each
     table = pd.DataFrame(rows).set_index("layer")
     table.loc["total"] = {
         "output": "",
         **table[_TOTALS].sum(),
-        "cache bytes": price["total"],
+        "cache bytes": total,
         "receptive field": "",
     }
     return table
 
 
-def _trace(net: Module, shape: tuple[int, ...]) -> tuple[list[dict], dict[str, int]]:
+def _trace(net: Module, shape: tuple[int, ...]) -> tuple[list[dict], list[int]]:
     """A row for every layer a batch passes; and the bytes that each one keeps, and all together."""
     net = copy.deepcopy(net).train()
     layers = dict(net.named_layers())
@@ -64,6 +64,8 @@ def _trace(net: Module, shape: tuple[int, ...]) -> tuple[list[dict], dict[str, i
     x = np.zeros(shape, parameters[0].data.dtype if parameters else np.float32)
     fields = {id(x): receptive_field.start(*shape[2:])} if len(shape) == 4 else {}
     rows: list[dict] = []
+    caches: list[Any] = []
+    counted: set[int] = set()  # parameters
     seen = [x]  # an id is an array's own only while the array lives
 
     def record(name: str, layer: Module, x: NDArray, out: NDArray) -> None:
@@ -71,11 +73,14 @@ def _trace(net: Module, shape: tuple[int, ...]) -> tuple[list[dict], dict[str, i
         if field is not None:
             field = fields[id(out)] = receptive_field.behind(field, layer, out)
         seen.append(out)
+        caches.append(layer._cache)
+        new = [p for p in layer.parameters() if id(p) not in counted]
+        counted.update(map(id, new))
         rows.append(
             {
                 "layer": name,
                 "output": "×".join(map(str, out.shape[1:])),
-                "parameters": layer.num_parameters(),
+                "parameters": sum(p.data.size for p in new),
                 "MACs": _macs(layer, out),
                 "activation bytes": 0 if np.may_share_memory(x, out) else out.nbytes // len(out),
                 "cache bytes": 0,  # known when all layers are through
@@ -86,8 +91,7 @@ def _trace(net: Module, shape: tuple[int, ...]) -> tuple[list[dict], dict[str, i
     for name, layer in layers.items():
         layer.register_forward_hook(partial(record, name))
     net(x)
-    kept = {name: _kept(layer._cache) for name, layer in layers.items()}
-    return rows, kept | {"total": _kept([layer._cache for layer in layers.values()])}
+    return rows, [*map(_kept, caches), _kept(caches)]
 
 
 def _macs(layer: Module, out: NDArray) -> int:
@@ -101,7 +105,7 @@ def _macs(layer: Module, out: NDArray) -> int:
 
 def _kept(cache: Any) -> int:
     """Bytes of the memory behind all arrays in a cache, each piece counted once."""
-    owners = [_owner(array) for array in _arrays(cache)]
+    owners = [owner_of(array) for array in _arrays(cache)]
     return sum({id(owner): owner.nbytes for owner in owners}.values())
 
 
@@ -111,10 +115,3 @@ def _arrays(cache: Any) -> Iterator[NDArray]:
     elif isinstance(cache, tuple | list):
         for part in cache:
             yield from _arrays(part)
-
-
-def _owner(array: NDArray) -> NDArray:
-    """The array that a view looks into."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array

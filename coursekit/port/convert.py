@@ -1,7 +1,8 @@
 """The course's nets, losses and optimisers as PyTorch's, and nets back (lesson 4, "The twin").
 
 Names, defaults and conventions are the same on both sides, so a conversion renames nothing: it
-carries weights, running statistics, dtype, what is frozen and what is in training mode. All is
+carries weights, running statistics, dtype, what is frozen and what is in training mode. What one
+side shares, a layer at two places or a parameter of two layers, the other shares too. All is
 copied; the two sides share no memory.
 """
 
@@ -88,6 +89,8 @@ _NEEDED: dict[type[torch.nn.Module], dict[str, tuple[Any, ...]]] = {
     torch.nn.Flatten: {"start_dim": (1,), "end_dim": (-1,)},
 }
 
+Made = dict[int, Any]  # what was made so far, by the id of the layer or parameter it was made of
+
 _DTYPES: dict[torch.dtype, np.dtype] = {
     torch.float32: np.dtype(np.float32),
     torch.float64: np.dtype(np.float64),
@@ -110,12 +113,12 @@ def to_torch(net: nn.Module) -> torch.nn.Module:
 
     Raises:
         TypeError: ``net`` is no ``coursekit.nn.Module``, or a layer has no counterpart.
-        ValueError: two layers share a parameter.
+        ValueError: two parameters lie in the same memory.
     """
     if not isinstance(net, nn.Module):
         raise TypeError(f"net must be a coursekit.nn.Module, got {_name(net)}")
-    _refuse_shared(net.named_parameters())
-    return _to_torch(net, "net")
+    net.parameters()  # raises for two in the same memory
+    return _to_torch(net, "net", {})
 
 
 def from_torch(module: torch.nn.Module) -> nn.Module:
@@ -128,12 +131,12 @@ def from_torch(module: torch.nn.Module) -> nn.Module:
         TypeError: ``module`` is no ``torch.nn.Module``, or a layer has no counterpart; a module
             with a ``forward`` of its own has none.
         ValueError: an option that our layers do not have, a dtype other than float32 and float64,
-            or two layers share a parameter.
+            or two parameters begin at the same place in memory.
     """
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {_name(module)}")
-    _refuse_shared(module.named_parameters(remove_duplicate=False))
-    return _from_torch(module, "module")
+    _check_apart(module)
+    return _from_torch(module, "module", {})
 
 
 def to_torch_loss(criterion: nn.CrossEntropyLoss | nn.MultiMarginLoss) -> torch.nn.Module:
@@ -217,17 +220,24 @@ def _to_torch(layer: nn.Module, where: str) -> torch.nn.Module:
         {name: torch.from_numpy(array) for name, array in layer.state_dict().items()}, assign=True
     )
     for name, p in layer.named_parameters():
-        module.get_parameter(name).requires_grad_(p.requires_grad)
+        theirs = made.setdefault(id(p), module.get_parameter(name))
+        setattr(module, name, theirs.requires_grad_(p.requires_grad))
     return module.train(layer.training)
 
 
-def _from_torch(module: torch.nn.Module, where: str) -> nn.Module:
+def _from_torch(module: torch.nn.Module, where: str, made: Made) -> nn.Module:
     """The inverse of :func:`_to_torch`."""
+    if id(module) not in made:
+        made[id(module)] = _new_from_torch(module, where, made)
+    return made[id(module)]
+
+
+def _new_from_torch(module: torch.nn.Module, where: str, made: Made) -> nn.Module:
     if isinstance(module, torch.nn.Sequential):
         if type(module).forward is torch.nn.Sequential.forward:
-            return _sequential_from_torch(module, where)
+            return _sequential_from_torch(module, where, made)
     elif _kind(module) in _FROM_TORCH:
-        return _layer_from_torch(module, where)
+        return _layer_from_torch(module, where, made)
     elif type(module) is torch.nn.AdaptiveAvgPool2d:
         raise ValueError(
             f"{where}, AdaptiveAvgPool2d, must have a Flatten right behind it in its Sequential: "
@@ -238,7 +248,7 @@ def _from_torch(module: torch.nn.Module, where: str) -> nn.Module:
     )
 
 
-def _sequential_from_torch(net: torch.nn.Sequential, where: str) -> nn.Module:
+def _sequential_from_torch(net: torch.nn.Sequential, where: str, made: Made) -> nn.Module:
     """Module by module; our global average also flattens, and a second Flatten changes nothing."""
     modules = list(net)
     layers: list[nn.Module] = []
@@ -248,7 +258,7 @@ def _sequential_from_torch(net: torch.nn.Sequential, where: str) -> nn.Module:
             _check_options(m, place)
             layers.append(nn.GlobalAvgPool2d())
         else:
-            layers.append(_from_torch(m, place))
+            layers.append(_from_torch(m, place, made))
     alone = _is_global_average(modules)  # what to_torch makes of ours
     ours = layers[0] if alone else nn.Sequential(*layers)
     ours.training = net.training
@@ -263,7 +273,7 @@ def _kind(module: torch.nn.Module) -> type[torch.nn.Module]:
     return torch.nn.Conv2d if type(module) is OwnConv2d else type(module)
 
 
-def _layer_from_torch(module: torch.nn.Module, where: str) -> nn.Module:
+def _layer_from_torch(module: torch.nn.Module, where: str, made: Made) -> nn.Module:
     """One layer with its state."""
     _check_options(module, where)
     state = module.state_dict()
@@ -277,7 +287,9 @@ def _layer_from_torch(module: torch.nn.Module, where: str) -> nn.Module:
     layer = _FROM_TORCH[_kind(module)](module, dtypes[0] if dtypes else np.dtype(np.float32))
     layer.load_state_dict({name: tensor.cpu().numpy() for name, tensor in state.items()})
     for name, p in layer.named_parameters():
-        p.requires_grad = module.get_parameter(name).requires_grad
+        theirs = module.get_parameter(name)
+        p.requires_grad = theirs.requires_grad
+        setattr(layer, name, made.setdefault(id(theirs), p))
     return layer.train(module.training)
 
 
@@ -323,13 +335,19 @@ def _batch_norm(m: Any) -> tuple[int, float, float | None, bool, bool]:
     return m.num_features, m.eps, m.momentum, m.weight is not None, tracks
 
 
-def _refuse_shared(parameters: Iterable[tuple[str, object]]) -> None:
-    """Two layers with one parameter would become two with one each."""
+def _check_apart(module: torch.nn.Module) -> None:
+    """Raise for two parameters over the same numbers: copies of them would be two."""
     names: dict[int, str] = {}
-    for name, p in parameters:
-        if id(p) in names:
-            raise ValueError(f"{names[id(p)]} and {name} must not be the same parameter")
-        names[id(p)] = name
+    for name, p in module.named_parameters():
+        if p.is_meta or isinstance(p, torch.nn.UninitializedParameter) or not p.numel():
+            continue  # it has no numbers yet
+        place = p.data_ptr()
+        if place in names:
+            raise ValueError(
+                f"{names[place]}, {name}: got two Parameters over the same numbers; needed one "
+                "Parameter, set at both places (second.weight = first.weight)"
+            )
+        names[place] = name
 
 
 def _unsupported(module: object, where: str, supported: Iterable[type]) -> TypeError:
