@@ -205,10 +205,17 @@ def _optimizer_state(optimizer: optim.Optimizer) -> dict[int, dict[str, torch.Te
     return state
 
 
-def _to_torch(layer: nn.Module, where: str) -> torch.nn.Module:
+def _to_torch(layer: nn.Module, where: str, made: Made) -> torch.nn.Module:
     """One layer and all inside it; ``where`` is its place in the net, for errors."""
+    if id(layer) not in made:
+        made[id(layer)] = _new_in_torch(layer, where, made)
+    return made[id(layer)]
+
+
+def _new_in_torch(layer: nn.Module, where: str, made: Made) -> torch.nn.Module:
     if isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward:
-        net = torch.nn.Sequential(*(_to_torch(m, f"{where}[{i}]") for i, m in enumerate(layer)))
+        inner = [_to_torch(m, f"{where}[{i}]", made) for i, m in enumerate(layer)]
+        net = torch.nn.Sequential(*inner)
         net.training = layer.training
         return net
     if type(layer) not in _TO_TORCH:
