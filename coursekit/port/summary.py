@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from coursekit.training.modes import evaluating
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -45,16 +47,13 @@ def summary(net: nn.Module, input_shape: tuple[int, ...]) -> "pd.DataFrame":
 
     innermost = [m for m in net.modules() if not any(True for _ in m.children())]
     handles = [m.register_forward_hook(note) for m in innermost]
-    modes = {module: module.training for module in net.modules()}
     like = next(net.parameters(), torch.empty(0))
     try:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
+        with evaluating(net), torch.no_grad():
+            net(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
     table = pd.DataFrame(rows).set_index("layer")
     table.loc["total"] = {"kind": "", "output": "", **table[["parameters", "MACs"]].sum()}
     return table

@@ -20,6 +20,7 @@ from coursekit.port.pictures import Augment, Pictures, check_augment, epoch_seed
 from coursekit.training.callbacks import Callback
 from coursekit.training.history import History
 from coursekit.training.loop import TrainingDivergedError, TrainingLoop
+from coursekit.training.modes import evaluating
 from coursekit.training.preflight import check_instances
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -344,23 +345,19 @@ class Trainer(TrainingLoop):
         return split
 
     def _outputs(self, split: Split | Any) -> tuple[torch.Tensor, torch.Tensor]:
-        mode = self.net.training
-        self.net.eval()
-        try:
-            with (
-                explain_out_of_memory(self.device, "during evaluation", "try a smaller net"),
-                torch.no_grad(),
-                self._autocast,
-            ):
-                if self._loader is None:
-                    labels = self._pictures.place(split)[1]
-                    parts = self._pictures.in_order(split, EVALUATION_BATCH)
-                    return torch.cat([self.net(x) for x in parts]).to(self._dtype), labels
-                pairs = [self._moved(x, y) for x, y in self._load(split)]
-                logits = torch.cat([self.net(x) for x, _ in pairs]).to(self._dtype)
-                return logits, torch.cat([y for _, y in pairs])
-        finally:
-            self.net.train(mode)
+        with (
+            evaluating(self.net),
+            explain_out_of_memory(self.device, "during evaluation", "try a smaller net"),
+            torch.no_grad(),
+            self._autocast,
+        ):
+            if self._loader is None:
+                labels = self._pictures.place(split)[1]
+                parts = self._pictures.in_order(split, EVALUATION_BATCH)
+                return torch.cat([self.net(x) for x in parts]).to(self._dtype), labels
+            pairs = [self._moved(x, y) for x, y in self._load(split)]
+            logits = torch.cat([self.net(x) for x, _ in pairs]).to(self._dtype)
+            return logits, torch.cat([y for _, y in pairs])
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.net.state_dict().items()}

@@ -14,6 +14,7 @@ from coursekit.nn.module import Module, Parameter
 from coursekit.optim import LRScheduler, Optimizer, clip_grad_norm
 from coursekit.training.callbacks import Callback
 from coursekit.training.loop import TrainingDivergedError, TrainingLoop
+from coursekit.training.modes import evaluating
 from coursekit.training.preflight import check_instances
 
 Augment = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
@@ -132,13 +133,9 @@ class Trainer(TrainingLoop):
         split = self._as_split(split)
         if not len(split):
             raise ValueError("split: got no pictures; needed at least one")
-        mode = self.net.training
-        self.net.eval()
-        try:
+        with evaluating(self.net):
             batches = self.data.batches(split, 1000, dtype=self._dtype)
             return np.concatenate([self.net(x) for x, _ in batches])
-        finally:
-            self.net.train(mode)
 
     def _outputs(self, split: Split) -> tuple[NDArray, NDArray]:
         return self.logits(split), split.labels

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coursekit import functional
+from coursekit.training.modes import evaluating
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -40,22 +41,23 @@ def training_step(
 
 
 def evaluate(net: nn.Module, batches: Batches, criterion: Callable) -> tuple[float, float]:
-    """Mean loss and accuracy over all pictures; the net's mode stays what it was."""
-    mode = net.training
-    net.eval()
+    """Mean loss and accuracy over all pictures; the modes of the net's modules stay."""
     loss, correct, seen = 0.0, 0, 0
-    with torch.no_grad():
+    with evaluating(net), torch.no_grad():
         for x, y in batches:
             logits = net(x)
             loss += criterion(logits, y).item() * len(y)
             correct += int((logits.argmax(dim=1) == y).sum())
             seen += len(y)
-    net.train(mode)
     return loss / seen, correct / seen
 
 
 def layer_outputs(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """What every innermost layer makes of ``x``, by the layer's name; the net is left as it was."""
+    """What every innermost layer makes of ``x``, by the layer's name; the net is left as it was.
+
+    The net runs in its own mode: in training mode batch norm notes the batch. Of a layer that runs
+    more than once the last output counts.
+    """
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable:
@@ -152,9 +154,5 @@ def accumulated_gradients(net: nn.Module, x: Tensor, y: Tensor, size: int) -> fl
 
 def two_view_logits(net: nn.Module, x: Tensor) -> Tensor:
     """Mean of the logits of each picture and of its mirror image, (N, classes)."""
-    mode = net.training
-    net.eval()
-    with torch.no_grad():
-        logits = (net(x) + net(x.flip(3))) / 2
-    net.train(mode)
-    return logits
+    with evaluating(net), torch.no_grad():
+        return (net(x) + net(x.flip(3))) / 2

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coursekit.port.residual import BasicBlock, CompactNet
+from coursekit.training.modes import evaluating
 
 # --- nets -----------------------------------------------------------------------------------
 
@@ -81,12 +82,9 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 def six_view_logits(net: nn.Module, x: Tensor) -> Tensor:
     """Mean of the logits of x (half), and of two diagonal shifts (half), each also mirrored."""
-    mode = net.training
-    net.eval()
     height, width = x.shape[2:]
     wide = F.pad(x, (1, 1, 1, 1), mode="reflect")
     up_left, down_right = wide[:, :, 2:, 2:], wide[:, :, :height, :width]
-    with torch.no_grad():
+    with evaluating(net), torch.no_grad():
         straight, *shifted = (net(v) + net(v.flip(3)) for v in (x, up_left, down_right))
-    net.train(mode)
     return straight / 4 + sum(shifted) / 8

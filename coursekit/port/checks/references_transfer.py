@@ -9,6 +9,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from coursekit.training.modes import evaluating
+
 
 def replace_head(net: nn.Module, classes: int) -> nn.Module:
     """Give a ResNet, a VGG or an Inception v3 new last layers for ``classes``, in place."""
@@ -31,13 +33,26 @@ def freeze(net: nn.Module, keep: nn.Module) -> None:
     """Let nothing of ``net`` learn but its part ``keep``.
 
     Frozen layers stay in evaluation mode, whatever ``net.train()`` says: else batch norm's running
-    statistics would go on moving. :func:`thaw` undoes it.
+    statistics would go on moving. What an earlier call froze of ``keep`` learns again and is in the
+    mode of ``net``. :func:`thaw` undoes it all.
+
+    Raises:
+        ValueError: ``keep`` has a parameter that is not in ``net``.
     """
+    foreign = len(set(keep.parameters()) - set(net.parameters()))
+    if foreign:
+        raise ValueError(
+            f"keep: got {type(keep).__name__} with {foreign} parameters that {type(net).__name__} "
+            "does not have; needed a part of net, as net.fc"
+        )
     kept = set(keep.modules())
     net.requires_grad_(False)
     keep.requires_grad_(True)
     for layer in net.modules():
-        if layer not in kept and not list(layer.children()):
+        if layer in kept:
+            if vars(layer).pop("train", None):
+                layer.training = net.training
+        elif not list(layer.children()):
             layer.eval()
             layer.train = partial(_stays, layer)  # type: ignore[method-assign]
 
@@ -68,17 +83,13 @@ def extract_features(net: nn.Module, head: nn.Module, batches: Iterable[Tensor])
     def keep(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
         found.append(inputs[0].detach().clone())
 
-    mode = [(layer, layer.training) for layer in net.modules()]
     handle = head.register_forward_pre_hook(keep)
-    net.eval()
     try:
-        with torch.no_grad():
+        with evaluating(net), torch.no_grad():
             for x in batches:
                 net(x)
     finally:
         handle.remove()
-        for layer, training in mode:
-            layer.training = training
     return torch.cat(found)
 
 
