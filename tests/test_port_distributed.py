@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from coursekit.data import Dataset, Split  # noqa: E402
 from coursekit.port import distributed  # noqa: E402
 from coursekit.port.trainer import Trainer  # noqa: E402
 
@@ -145,10 +147,12 @@ def test_alone_nothing_is_joined(monkeypatch):
 def two_process_trainer(monkeypatch, count, **options):
     """Set one up as the first of two would, up to its checks."""
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
-    images = torch.zeros(count, 3, 4, 4)
-    sets = SimpleNamespace(
-        train=torch.utils.data.TensorDataset(images, torch.zeros(count).long()), val=[]
-    )
+    if "loader" in options:
+        images, labels = torch.zeros(count, 3, 4, 4), torch.zeros(count).long()
+        sets = SimpleNamespace(train=torch.utils.data.TensorDataset(images, labels), val=[])
+    else:
+        split = Split(np.zeros((count, 3, 4, 4), np.uint8), np.zeros(count, np.int64))
+        sets = Dataset("toy", split, split, split, tuple("abc"))
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
     optimizer = torch.optim.SGD(net.parameters())
     criterion = torch.nn.CrossEntropyLoss()

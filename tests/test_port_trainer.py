@@ -289,8 +289,8 @@ def test_an_interrupt_keeps_history_and_best_weights(data, read_every):
     with pytest.raises(KeyboardInterrupt) as caught:
         trainer.fit(5)
     assert len(trainer.history.epochs) == 2
-    assert [row["step"] for row in trainer.history.steps] == list(range(17))
-    assert "interrupted in epoch 3 after 17 updates" in caught.value.__notes__[0]
+    assert [row["step"] for row in trainer.history.steps] == list(range(14))
+    assert "interrupted: 2 of 5 epochs are done" in caught.value.__notes__[0]
     assert not trainer.net.training
     trainer.restore_best()
     assert trainer.evaluate(data.val)["accuracy"] == trainer.best_accuracy

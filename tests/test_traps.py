@@ -152,10 +152,27 @@ def test_a_schedule_of_another_optimizer_is_refused(side, data):
         make_trainer(side, data, net=net, optimizer=old, scheduler=schedule)
 
 
-def test_a_schedule_that_waits_for_numbers_is_refused(data):
-    with pytest.raises(TypeError, match="^scheduler: got ReduceLROnPlateau, which needs a number"):
-        side = Torch()
-        make_trainer(side, data, schedule=side.schedules.ReduceLROnPlateau)
+class Hungry(optim.LRScheduler):
+    """A learner's own, which nobody feeds."""
+
+    def lr_at(self, step):
+        return 0.05
+
+    def step(self, metric):
+        self.metric = metric
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (Hungry, r"scheduler: got Hungry, whose step\(\) wants metric; needed one whose"),
+        (lambda o: 0.05, r"scheduler: got float, which has no step\(\); needed a schedule of"),
+        (lambda o: o, r"scheduler: got SGD, an optimizer; needed a schedule of"),
+    ],
+)
+def test_what_is_no_schedule_is_refused_at_once(side, data, schedule, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        make_trainer(side, data, schedule=schedule)
 
 
 @pytest.mark.parametrize(
@@ -201,10 +218,8 @@ def test_data_that_is_no_data_set_is_refused(side, data, as_data):
 
 def test_a_run_without_training_pictures_is_refused(side, data):
     empty = Split(data.train.images[:0], data.train.labels[:0])
-    trainer = make_trainer(side, Dataset("toy", empty, data.val, data.test, tuple("abc")))
-    trainer.evaluate(data.test)
     with pytest.raises(ValueError, match="^data: got no training pictures"):
-        trainer.fit(1)
+        make_trainer(side, Dataset("toy", empty, data.val, data.test, tuple("abc")))
 
 
 def test_pictures_are_as_good_as_a_split_of_them(side, data):
@@ -467,10 +482,10 @@ def slow(params, fold, seed):
     return 0.5
 """
 KEPT = (
-    r"interrupted in epoch \d+ after \d+ updates: \d+ of 1000000 epochs are done; weights and "
-    r"history are kept as they are now\.\n"
-    r"fit\(1000000\) goes on, from the start of epoch \d+; restore_best\(\) has the weights of "
-    r"[\d.]+% on val"
+    r"interrupted: \d+ of 1000000 epochs are done; weights, schedule and history are as they were "
+    r"after epoch \d+\.\n"
+    r"fit\(1000000\) (repeats epoch \d+ and )?goes on as if it had not been interrupted; "
+    r"restore_best\(\) has the weights of [\d.]+% on val"
 )
 
 
@@ -562,8 +577,11 @@ def test_errors_after_an_interrupt_are_shown_in_full():
 class Interrupt(Callback):
     """What Ctrl-C does, once."""
 
+    step = 17
+
     def on_step_end(self, trainer):
-        if trainer.step == 17:
+        if trainer.step == self.step:
+            self.step = None
             raise KeyboardInterrupt
 
 
@@ -577,9 +595,9 @@ def test_an_interrupted_run_goes_on_as_it_says(side, data, capsys):
         shown
         == caught.value.__notes__[0].splitlines()
         == [
-            "interrupted in epoch 3 after 17 updates: 2 of 6 epochs are done; weights and history "
-            "are kept as they are now.",
-            "fit(6) goes on, from the start of epoch 3",
+            "interrupted: 2 of 6 epochs are done; weights, schedule and history are as they were "
+            "after epoch 2.",
+            "fit(6) repeats epoch 3 and goes on as if it had not been interrupted",
         ]
     )
     trainer.fit(2)  # the question: what does fewer mean now?

@@ -29,9 +29,10 @@ def _handles(optimizer: Steered) -> Optimizer | ParamGroups:
     return ParamGroups(optimizer)
 
 
-def _whole(name: str, value: int) -> int:
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be at least 1 and a whole number, got {value!r}")
+def whole(name: str, value: int, least: int = 1) -> int:
+    """Return ``value`` as an int, or raise ``ValueError``."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be at least {least} and a whole number, got {value!r}")
     return int(value)
 
 
@@ -106,7 +107,7 @@ class ConstantLR(LRScheduler):
     def __init__(self, optimizer: Steered, factor: float = 1 / 3, total_iters: int = 5) -> None:
         if not 0 <= factor <= 1:
             raise ValueError(f"factor must lie in [0, 1], got {factor}")
-        self.factor, self.total_iters = factor, _whole("total_iters", total_iters)
+        self.factor, self.total_iters = factor, whole("total_iters", total_iters)
         super().__init__(optimizer)
 
     def lr_at(self, step: int) -> float:
@@ -118,7 +119,7 @@ class StepLR(LRScheduler):
     """The base rate times ``gamma`` once for every ``step_size`` steps done."""
 
     def __init__(self, optimizer: Steered, step_size: int, gamma: float = 0.1) -> None:
-        self.step_size, self.gamma = _whole("step_size", step_size), gamma
+        self.step_size, self.gamma = whole("step_size", step_size), gamma
         super().__init__(optimizer)
 
     def lr_at(self, step: int) -> float:
@@ -130,7 +131,7 @@ class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the base rate to ``eta_min`` in ``T_max`` steps (SGDR, 2017)."""
 
     def __init__(self, optimizer: Steered, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max, self.eta_min = _whole("T_max", T_max), eta_min
+        self.T_max, self.eta_min = whole("T_max", T_max), eta_min
         super().__init__(optimizer)
 
     def lr_at(self, step: int) -> float:
@@ -167,7 +168,7 @@ class OneCycleLR(LRScheduler):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        total_steps = _whole("total_steps", total_steps)
+        total_steps = whole("total_steps", total_steps)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"pct_start must lie in [0, 1], got {pct_start}")
         handles = _handles(optimizer)
@@ -187,10 +188,11 @@ class OneCycleLR(LRScheduler):
         # As in PyTorch the step after the last update is still allowed: training loops take it.
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step must lie in 0..{self.total_steps}, got {step}")
-        if step <= self.peak:
-            a, b, done, length = start, peak, step, self.peak
-        else:
-            a, b, done, length = peak, end, step - self.peak, self.total_steps - 1 - self.peak
+        rises = step <= self.peak
+        a, b = (start, peak) if rises else (peak, end)
+        done, length = step if rises else step - self.peak, self.peak
+        if not rises:
+            length = self.total_steps - 1 - self.peak
         # A phase without length has one step: the first one starts, the second has ended. PyTorch
         # divides by zero there.
         share = done / length if length else float(done > 0)
@@ -254,9 +256,9 @@ class ReduceLROnPlateau:
         self.optimizer = _handles(optimizer)
         self.mode, self.threshold_mode = mode, threshold_mode
         self.factor = _fraction("factor", factor)
-        self.patience = int(_positive("patience", patience, zero=True))
+        self.patience = whole("patience", patience, 0)
         self.threshold = _positive("threshold", threshold, zero=True)
-        self.cooldown = int(_positive("cooldown", cooldown, zero=True))
+        self.cooldown = whole("cooldown", cooldown, 0)
         self.min_lr = _positive("min_lr", min_lr, zero=True)
         self.eps = _positive("eps", eps, zero=True)
         self.best = inf if mode == "min" else -inf

@@ -1,6 +1,9 @@
 """Training of PyTorch nets: the course's Trainer, on any device (lesson 4, "Training at speed")."""
 
+import copy
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -12,9 +15,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from coursekit.data.dataset import Dataset, Split, check_dataset
-from coursekit.optim import LRScheduler
+from coursekit.optim import LRScheduler, ReduceLROnPlateau
 from coursekit.port import distributed
-from coursekit.port.checkpoint import check_state, read_tensors
+from coursekit.port.checkpoint import read_tensors
 from coursekit.port.device import describe_device, explain_out_of_memory, pick_device
 from coursekit.port.pictures import Augment, Pictures, check_augment, epoch_seed
 from coursekit.training.callbacks import Callback
@@ -22,6 +25,8 @@ from coursekit.training.history import History
 from coursekit.training.loop import TrainingDivergedError, TrainingLoop
 from coursekit.training.modes import evaluating
 from coursekit.training.preflight import check_instances
+from coursekit.training.run_file import foreign
+from coursekit.training.study_hash import describe_data
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Loader = Callable[[Any], DataLoader]
@@ -45,13 +50,15 @@ class Trainer(TrainingLoop):
     Under ``torchrun``, inside ``with port.process_group():``, the processes share every batch.
 
     Args:
-        net: what to train; it is moved to the device.
+        net: what to train; it is moved to the device. One that gives a tuple in training, logits
+            and auxiliary logits as Inception and GoogLeNet do, learns from all of them.
         data: a ``coursekit.data`` data set. With ``loader`` anything that has ``train`` and
-            ``val``, each with a length.
+            ``val``, each with a length. Without validation pictures nothing may decide by them.
         optimizer: over ``net.parameters()``, of ``torch.optim``.
         criterion: ``(logits, labels) -> mean loss``, as ``torch.nn.CrossEntropyLoss()``.
         scheduler: one of ``coursekit.optim`` or of ``torch.optim.lr_scheduler``, moved on after
-            every update.
+            every update; ``ReduceLROnPlateau`` after every epoch, by the validation loss or, with
+            ``mode="max"``, the validation accuracy.
         batch_size: pictures an update, over all processes; the last batch of an epoch may be
             smaller. With ``loader`` it is the loader's.
         augment: ``(uint8 images, draw) -> uint8 images`` on the device, as
@@ -72,6 +79,8 @@ class Trainer(TrainingLoop):
         loader: ``(split) -> DataLoader`` makes the batches instead, ``(float pictures, labels)``
             each; it is called with ``data.train``, ``data.val``, and what ``evaluate`` is given.
             With persistent workers a resumed run draws other changes of pictures.
+        aux_weight: weight of the loss of each auxiliary output; PyTorch's own recipes take 0.4
+            for Inception and 0.3 for GoogLeNet.
 
     Raises:
         ValueError, TypeError: an argument that does not fit; says which and why.
@@ -85,7 +94,10 @@ class Trainer(TrainingLoop):
         *,
         optimizer: torch.optim.Optimizer,
         criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        scheduler: LRScheduler | torch.optim.lr_scheduler.LRScheduler | None = None,
+        scheduler: LRScheduler
+        | ReduceLROnPlateau
+        | torch.optim.lr_scheduler.LRScheduler
+        | None = None,
         batch_size: int = 128,
         augment: Augment | None = None,
         clip_grad_norm: float | None = None,
@@ -98,20 +110,27 @@ class Trainer(TrainingLoop):
         channels_last: bool = True,
         compile: bool = False,
         loader: Loader | None = None,
+        aux_weight: float = 0.4,
     ) -> None:
         check_instances(net=net, optimizer=optimizer, criterion=criterion, scheduler=scheduler)
-        _check_torch(net, optimizer, criterion, scheduler)
+        _check_torch(net, optimizer, criterion)
+        if not aux_weight >= 0:
+            raise ValueError(f"aux_weight must be at least 0, got {aux_weight}")
+        self.aux_weight = aux_weight
         self._loader = loader
         self._loaders: dict[int, tuple[Any, DataLoader]] = {}
         if loader is not None:
             if augment is not None:
                 raise ValueError("augment: got one with loader; needed it in the loader's dataset")
-            if not (hasattr(data, "train") and hasattr(data, "val")):
+            if not callable(loader):
                 raise TypeError(
-                    f"data: got {type(data).__name__}; needed something with train and val, each "
-                    "as loader takes it"
+                    f"loader: got {type(loader).__name__}; needed a function of a split, as "
+                    "loader=lambda split: DataLoader(split, batch_size=128)"
                 )
+            _check_sets(data)
             batch_size = self._load(data.train).batch_size or batch_size
+        else:
+            check_dataset("data", data)
         check_augment(augment)
         super().__init__(
             net,
@@ -136,10 +155,10 @@ class Trainer(TrainingLoop):
         self._dtype = next(net.parameters()).dtype
         self._channels_last = channels_last and any(p.ndim == 4 for p in net.parameters())
         self._check_shares()
-        if loader is None:
-            check_dataset("data", data)
         self._place()
         self._forward = self._wrapped(compile)
+        if loader is None and distributed.world_size() == 1:
+            self._check_last_batch()
 
     def _place(self) -> None:
         """Move net, criterion, optimiser and data to the device."""
@@ -208,8 +227,11 @@ class Trainer(TrainingLoop):
 
         When they have been, it trains nothing and prints a line that says so.
 
-        An interrupt ends it after the update under way: the history and the best weights so far
-        are kept, and the ``KeyboardInterrupt`` goes on with a note that is shown in place of a
+        An epoch counts when it is whole. Where it breaks off, by an interrupt or by an error, the
+        run is taken back to the end of the epoch before: weights, optimizer, schedule, history
+        and best weights. The same ``fit`` then goes on from there and comes out bit for bit as if
+        nothing had happened. (After a divergence the history keeps the steps that led to it, until
+        training goes on.) A ``KeyboardInterrupt`` goes on with a note that is shown in place of a
         traceback: what was kept and how to go on.
 
         Raises:
@@ -258,8 +280,11 @@ class Trainer(TrainingLoop):
     def _update(self, x: torch.Tensor, y: torch.Tensor, weight: float) -> None:  # type: ignore[override]
         """One forward pass, one backward pass, one update."""
         with self._autocast:
-            logits = self._forward(x)
+            with self._forward_of(len(y)):
+                logits, *others = _heads(self._forward(x))
             loss = self.criterion(logits, y)
+            for other in others:
+                loss = loss + self.aux_weight * self.criterion(other, y)
         if self.read_every == 1:
             self.loss = loss.item()
             if not np.isfinite(self.loss) and distributed.world_size() == 1:
@@ -275,13 +300,13 @@ class Trainer(TrainingLoop):
         self._scaler.update()
         self._end_step()
 
-    def _fetch(self, rows: list[tuple], interrupted: bool) -> list[tuple]:
+    def _fetch(self, rows: list[tuple]) -> list[tuple]:
         """Bring losses and hits over, of all processes together."""
         if not rows:
             return rows
         steps, rates, *device_side, counts = zip(*rows, strict=True)
         losses, hits = map(torch.stack, device_side)
-        if distributed.world_size() > 1 and not interrupted:  # else the others may be elsewhere
+        if distributed.world_size() > 1:
             sizes = torch.tensor(counts, device=self.device, dtype=losses.dtype)
             sums = torch.stack([losses * sizes, hits.to(sizes), sizes])
             loss_sums, hits, sizes = distributed.sum_over_processes(sums)
@@ -304,6 +329,36 @@ class Trainer(TrainingLoop):
         """Outputs, weights or gradients of the net as an array; waits for the device."""
         values = values.detach()
         return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+
+    def _check_parts(self, *, learns: bool) -> None:
+        super()._check_parts(learns=learns)
+        if not self.steps_per_epoch:  # only a loader can bring that about
+            count = len(self.data.train)
+            raise ValueError(
+                f"loader: got one that makes no batch of {count} training pictures: its batches "
+                f"have {self.batch_size}, and drop_last leaves out a smaller one; needed "
+                f"batch_size={count} or less, or drop_last=False"
+            )
+
+    def _two_at_least(self) -> str:
+        said = super()._two_at_least()
+        return said if self._loader is None else f"{said}, or drop_last=True in the DataLoader"
+
+    def _refusal(self, count: int) -> Exception | None:
+        train = self.data.train
+        split = Split(train.images[[0] * count], train.labels[[0] * count])
+        (x,) = self._pictures.in_order(split, count)
+        devices = [self.device] if self.device.type == "cuda" else []
+        try:
+            net = copy.deepcopy(self.net).train()
+            for module in net.modules():  # they belong to whoever looks at the original
+                module._forward_hooks.clear()
+                module._forward_pre_hooks.clear()
+            with torch.random.fork_rng(devices), torch.no_grad(), self._autocast:
+                net(x)
+        except Exception as error:
+            return error
+        return None
 
     # --- batches from a loader --------------------------------------------------------------
 
@@ -354,9 +409,9 @@ class Trainer(TrainingLoop):
             if self._loader is None:
                 labels = self._pictures.place(split)[1]
                 parts = self._pictures.in_order(split, EVALUATION_BATCH)
-                return torch.cat([self.net(x) for x in parts]).to(self._dtype), labels
+                return torch.cat([_heads(self.net(x))[0] for x in parts]).to(self._dtype), labels
             pairs = [self._moved(x, y) for x, y in self._load(split)]
-            logits = torch.cat([self.net(x) for x, _ in pairs]).to(self._dtype)
+            logits = torch.cat([_heads(self.net(x))[0] for x, _ in pairs]).to(self._dtype)
             return logits, torch.cat([y for _, y in pairs])
 
     def _weights(self) -> dict[str, torch.Tensor]:
@@ -370,29 +425,63 @@ class Trainer(TrainingLoop):
             super().save(path)
         distributed.wait_for_all()
 
-    def _states(self) -> dict[str, Any]:
-        return super()._states() | {
-            "rule": type(self.optimizer).__name__,
-            "scaler": self._scaler.state_dict(),
+    def _setup(self) -> dict[str, Any]:
+        return super()._setup() | {"precision": self.precision}
+
+    @cached_property
+    def _data_identity(self) -> dict[str, Any]:
+        if self._loader is None:
+            return describe_data(self.data)
+        # Through a loader pictures may be anything: reading them all would take too long.
+        return {
+            name: f"{type(split).__name__} of {len(split)}"
+            for name, split in (("train", self.data.train), ("val", self.data.val))
         }
 
-    def _load_states(self, states: dict[str, Any]) -> None:
-        rule = type(self.optimizer).__name__
-        if states["rule"] != rule:
-            raise ValueError(f"state does not fit {rule}: the run was saved with {states['rule']}")
-        check_state(self.net, states["net"])
-        super()._load_states(states)
+    def _states(self) -> dict[str, Any]:
+        return super()._states() | {"scaler": self._scaler.state_dict()}
+
+    def _check_states(self, states: dict[str, Any]) -> None:
+        """PyTorch's optimizers take averages of any shape and fail at the next update."""
+        params = list(self._optimized())
+        for i, slots in states["optimizer"]["state"].items():
+            for name, value in slots.items():
+                shape = tuple(np.shape(value))
+                needed = tuple(params[i].shape)
+                if name in _AVERAGES and value is not None and shape != needed:
+                    raise ValueError(
+                        f"the optimizer's {name} of parameter {i} has shape {shape}, and the "
+                        f"parameter {needed}"
+                    )
+
+    def _restore(self, meta: dict[str, Any], states: dict[str, Any]) -> None:
+        super()._restore(meta, states)
         self.best = {name: value.to(self.device) for name, value in self.best.items()}
         self._scaler.load_state_dict(states["scaler"])
 
     def _write(self, file: BinaryIO, meta: dict[str, Any], states: dict[str, Any]) -> None:
         """Tensors and plain values alone, so that reading needs no pickled code."""
-        torch.save({"meta": meta, "states": states}, file)
+        plain = {"optimizer": _plain(states["optimizer"], "optimizer")}
+        torch.save({"meta": _plain(meta, "run"), "states": states | plain}, file)
 
     def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        content = read_tensors(path)
-        if not isinstance(content, dict) or content.keys() != {"meta", "states"}:
-            raise ValueError(f"{path}: found no run of coursekit.port.Trainer in it")
+        ours = "coursekit.port.Trainer"
+        try:
+            content = read_tensors(path)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # a damaged file can raise nearly anything
+            why = "a damaged file, or one of another kind"
+            raise foreign(path, f"{why} ({type(error).__name__})", ours) from error
+        rooms = {"net", "optimizer", "best", "scaler"}
+        if not (
+            isinstance(content, dict)
+            and content.keys() == {"meta", "states"}
+            and isinstance(content["meta"], dict)
+            and isinstance(content["states"], dict)
+            and content["states"].keys() >= rooms
+        ):
+            raise foreign(path, "no run in it", ours)
         return content["meta"], content["states"]
 
     def __repr__(self) -> str:
@@ -402,7 +491,61 @@ class Trainer(TrainingLoop):
         )
 
 
-def _check_torch(net: Any, optimizer: Any, criterion: Any, scheduler: Any) -> None:
+_AVERAGES = ("momentum_buffer", "square_avg", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "grad_avg")
+
+
+def _heads(out: Any) -> list[torch.Tensor]:
+    """The logits, and behind them a net's auxiliary ones."""
+    parts = [part for part in out if part is not None] if isinstance(out, tuple) else [out]
+    shapes = {tuple(part.shape) if isinstance(part, torch.Tensor) else None for part in parts}
+    if len(shapes) != 1 or None in shapes:
+        raise TypeError(
+            f"net: got an output of type {type(out).__name__}; needed logits (N, C), or a tuple "
+            "of logits and auxiliary logits of the same shape, as Inception and GoogLeNet give"
+        )
+    return parts
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Values as ``torch.load(weights_only=True)`` can read them again, or ``TypeError``."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        made = {name: _plain(part, f"{where}.{name}") for name, part in value.items()}
+        return type(value)(made) if isinstance(value, Counter) else made
+    if isinstance(value, (list, tuple, set)) and not isinstance(value, torch.Size):
+        parts = [_plain(part, where) for part in value]
+        return type(value)(parts) if type(value) in (list, tuple, set) else parts
+    if value is None or isinstance(value, _READABLE):
+        return value
+    raise TypeError(
+        f"save: got a {type(value).__name__} in {where}; needed tensors, numbers, strings, and "
+        "lists or dicts of those, which load() can read without running code"
+    )
+
+
+_READABLE = (torch.Tensor, bool, int, float, complex, str, bytes, torch.dtype, torch.Size)
+
+
+def _check_sets(data: Any) -> None:
+    """Raise for what a loader could not make batches of."""
+    if not (hasattr(data, "train") and hasattr(data, "val")):
+        raise TypeError(
+            f"data: got {type(data).__name__}; needed something with train and val, each "
+            "as loader takes it"
+        )
+    for name in ("train", "val"):
+        split = getattr(data, name)
+        if not hasattr(split, "__len__"):
+            raise TypeError(
+                f"data.{name}: got {type(split).__name__}, which has no length; needed one that "
+                "has, as [] for no validation"
+            )
+    if not len(data.train):
+        raise ValueError("data: got no training pictures; needed at least one")
+
+
+def _check_torch(net: Any, optimizer: Any, criterion: Any) -> None:
     """Say at once what would fail deep inside a run."""
     for name, value, kind in (
         ("net", net, torch.nn.Module),
@@ -419,10 +562,11 @@ def _check_torch(net: Any, optimizer: Any, criterion: Any, scheduler: Any) -> No
             f"criterion: got coursekit.nn.{type(criterion).__name__}; needed "
             f"torch.nn.{type(criterion).__name__}"
         )
-    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        raise TypeError(
-            "scheduler: got ReduceLROnPlateau, which needs a number from every epoch; needed one "
-            "moved on after every update (a callback's on_epoch_end can call this one)"
+    if not callable(criterion):
+        raise TypeError(f"criterion: got {type(criterion).__name__}; needed a loss to call")
+    if (reduction := getattr(criterion, "reduction", "mean")) != "mean":
+        raise ValueError(
+            f"criterion: got one with reduction={reduction!r}; needed 'mean', the loss of a picture"
         )
 
 

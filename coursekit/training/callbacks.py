@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coursekit.optim.lr_scheduler import whole
+
 if TYPE_CHECKING:
     from coursekit.training.trainer import Trainer
 
 
 class Callback:
-    """Base: does nothing at any moment."""
+    """Base: does nothing at any moment.
+
+    Attributes:
+        needs_validation: whether a trainer without validation pictures is to refuse it.
+    """
+
+    needs_validation = False
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Before the first epoch of a ``fit``."""
@@ -93,16 +101,20 @@ class LivePlot(Callback):
 
 
 class EarlyStopping(Callback):
-    """Stop when the validation loss has not improved for ``patience`` epochs."""
+    """Stop when the validation loss has not improved for ``patience`` epochs.
+
+    A loss that is nan is no improvement.
+    """
+
+    needs_validation = True
 
     def __init__(self, patience: int = 5) -> None:
-        if patience < 1:
-            raise ValueError(f"patience must be at least 1, got {patience}")
-        self.patience = patience
+        self.patience = whole("patience", patience)
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
         """Compare the latest epochs with the best before them."""
-        losses = [row["val_loss"] for row in trainer.history.epochs]
+        losses = np.array([row["val_loss"] for row in trainer.history.epochs])
+        losses[np.isnan(losses)] = np.inf  # argmin would take nan for the smallest
         if len(losses) - 1 - int(np.argmin(losses)) >= self.patience:
             trainer.should_stop = True
 
@@ -115,7 +127,7 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | Path, every: int = 1) -> None:
-        self.path, self.every = Path(path), every
+        self.path, self.every = Path(path), whole("every", every)
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Forget what went wrong in an earlier ``fit``."""
@@ -142,6 +154,8 @@ class L1Penalty(Callback):
     """Add the gradient of ``strength * sum(|w|)`` over weights (not biases) before each update."""
 
     def __init__(self, strength: float) -> None:
+        if not strength >= 0:
+            raise ValueError(f"strength must be at least 0, got {strength}")
         self.strength = strength
 
     def after_backward(self, trainer: "Trainer") -> None:

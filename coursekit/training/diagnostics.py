@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coursekit.optim.lr_scheduler import whole
 from coursekit.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ class _Recorder(Callback):
     """Base: collects rows at every ``every``-th step."""
 
     def __init__(self, every: int = 10) -> None:
-        if every < 1:
-            raise ValueError(f"every must be at least 1, got {every}")
-        self.every = every
+        self.every = whole("every", every)
         self.rows: list[dict[str, Any]] = []
 
     def due(self, trainer: "Trainer") -> bool:
@@ -85,6 +84,8 @@ class GradientNorm(_Recorder):
         """Record the norms."""
         if self.due(trainer):
             for name, p in _weights(trainer):
+                if p.grad is None:  # the loss does not depend on it
+                    continue
                 norm = float(np.linalg.norm(trainer.to_numpy(p.grad)))
                 self.rows.append({"step": trainer.step, "layer": name, "norm": norm})
 

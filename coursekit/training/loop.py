@@ -5,12 +5,14 @@ Epochs, history, callbacks, the best weights, the file a run is saved in: this i
 and what an update does.
 """
 
+import copy
 import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from functools import partial
-from math import isfinite
+from contextlib import contextmanager
+from functools import cached_property, partial
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.data.dataset import as_split
+from coursekit.optim.lr_scheduler import waits_for_metric, whole
 from coursekit.training.callbacks import Callback, Progress
 from coursekit.training.history import History
 from coursekit.training.interrupts import explain_interrupt
@@ -25,9 +28,12 @@ from coursekit.training.preflight import (
     check_callbacks,
     check_optimizer,
     check_scheduler,
+    check_validation,
     warn_of_schedule,
     whole_epochs,
 )
+from coursekit.training.run_file import FORMAT, check_run, kind_of, refused
+from coursekit.training.study_hash import describe_data
 
 
 class TrainingDivergedError(FloatingPointError):
@@ -59,20 +65,22 @@ class TrainingLoop:
         keep_best: bool,
         progress: bool,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.batch_size, self.seed = whole("batch_size", batch_size), whole("seed", seed, 0)
+        if clip_grad_norm is not None and not clip_grad_norm > 0:
+            raise ValueError(f"clip_grad_norm must be greater than 0, got {clip_grad_norm}")
         self.net, self.data = net, data
         self.optimizer, self.criterion, self.scheduler = optimizer, criterion, scheduler
-        self.batch_size, self.clip_grad_norm, self.seed = batch_size, clip_grad_norm, seed
-        self._check_parts(learns=False)
+        self.clip_grad_norm, self.keep_best = clip_grad_norm, keep_best
         self.callbacks = [*check_callbacks(callbacks), *([Progress()] if progress else [])]
-        self.keep_best = keep_best
+        self._check_parts(learns=False)
         self.history = History()
         self.epoch = self.step = self.total_steps = 0
         self.loss = float("nan")
         self.should_stop = False
         self.best: dict[str, Any] = {}
         self.best_accuracy = -1.0
+        # The run as it stood before the epoch under way; None between two epochs.
+        self._mark: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._unread: list[tuple] = []  # steps whose loss nobody has looked at
         self._losses, self._correct, self._seen = 0.0, 0, 0  # sums over an epoch's pictures
 
@@ -93,8 +101,11 @@ class TrainingLoop:
 
         When they have been, it trains nothing and prints a line that says so.
 
-        An interrupt ends it after the update under way: the history and the best weights so far
-        are kept, and the ``KeyboardInterrupt`` goes on with a note that is shown in place of a
+        An epoch counts when it is whole. Where it breaks off, by an interrupt or by an error, the
+        run is taken back to the end of the epoch before: weights, optimizer, schedule, history
+        and best weights. The same ``fit`` then goes on from there and comes out bit for bit as if
+        nothing had happened. (After a divergence the history keeps the steps that led to it, until
+        training goes on.) A ``KeyboardInterrupt`` goes on with a note that is shown in place of a
         traceback: what was kept and how to go on.
 
         Raises:
@@ -105,21 +116,25 @@ class TrainingLoop:
         """
         epochs = whole_epochs(epochs)
         self._check_parts(learns=True)
+        self._take_back()  # what a second interrupt may have left
         if epochs <= self.epoch:
             self._say(self._nothing_to_do(epochs))
             self.net.eval()
             return self.history
         if self.scheduler is not None:
             warn_of_schedule(self.scheduler, epochs - self.epoch, self.steps_per_epoch)
+        self._cut_history()
         self.total_steps = epochs * self.steps_per_epoch
         self.should_stop = False
         self._notify("on_fit_start")
         try:
             while self.epoch < epochs and not self.should_stop:
                 self._train_one_epoch()
-        except KeyboardInterrupt as interrupt:
-            self._read_steps(interrupted=True)
-            explain_interrupt(interrupt, self._what_is_kept(epochs))
+        except BaseException as error:
+            broken = self._mark is not None
+            self._take_back(keep_steps=isinstance(error, TrainingDivergedError))
+            if isinstance(error, KeyboardInterrupt):
+                explain_interrupt(error, self._what_is_kept(epochs, broken))
             raise
         finally:
             self._notify("on_fit_end")
@@ -127,11 +142,12 @@ class TrainingLoop:
         return self.history
 
     def _check_parts(self, *, learns: bool) -> None:
-        """Raise unless net, optimizer and scheduler belong together, and for a fit the data."""
+        """Raise unless all parts belong together and, for a fit, something can learn."""
         check_optimizer(self.net, self._optimized(), learns=learns)
         check_scheduler(self.scheduler, self.optimizer)
-        if learns and not self.steps_per_epoch:
+        if not len(self.data.train):
             raise ValueError("data: got no training pictures; needed at least one")
+        check_validation(self.data, self.callbacks, self.keep_best, self.scheduler)
 
     def _optimized(self) -> Iterable[Any]:
         """The parameters that the optimizer holds."""
@@ -151,18 +167,24 @@ class TrainingLoop:
             f"already; fit({self.epoch + more}) trains {more} more."
         )
 
-    def _what_is_kept(self, epochs: int) -> str:
+    def _what_is_kept(self, epochs: int, broken: bool) -> str:
+        since = f"after epoch {self.epoch}" if self.epoch else "before the first"
         said = (
-            f"interrupted in epoch {self.epoch + 1} after {self.step} updates: {self.epoch} of "
-            f"{epochs} epochs are done; weights and history are kept as they are now.\n"
-            f"fit({epochs}) goes on, from the start of epoch {self.epoch + 1}"
+            f"interrupted: {self.epoch} of {epochs} epochs are done; weights, schedule and history "
+            f"are as they were {since}.\n"
         )
+        if self.epoch >= epochs:
+            said += "nothing was left to train"
+        else:
+            again = f"repeats epoch {self.epoch + 1} and " if broken else ""
+            said += f"fit({epochs}) {again}goes on as if it had not been interrupted"
         if self.best:
             said += f"; restore_best() has the weights of {self.best_accuracy:.2%} on val"
         return said
 
     def _train_one_epoch(self) -> None:
         started = time.perf_counter()
+        self._mark = self._standing()
         self._losses, self._correct, self._seen = 0.0, 0, 0
         self._unread.clear()  # what an epoch left that broke off
         self._start_epoch()
@@ -170,17 +192,46 @@ class TrainingLoop:
         for batch in self._batches():
             self._update(*batch)
         self._read_steps()
+        if not self._seen:
+            raise ValueError(
+                f"data: got no batch in epoch {self.epoch + 1}, though {self.steps_per_epoch} were "
+                "announced; needed at least one"
+            )
         row: dict[str, float] = {"epoch": self.epoch + 1, "step": self.step}
         row["train_loss"] = self._losses / self._seen
         row["train_accuracy"] = self._correct / self._seen
         self.epoch += 1
         row |= {f"val_{name}": value for name, value in self.evaluate(self.data.val).items()}
         row["seconds"] = time.perf_counter() - started
+        if waits_for_metric(self.scheduler):
+            better_is_less = self.scheduler.mode == "min"
+            self.scheduler.step(row["val_loss" if better_is_less else "val_accuracy"])
+        # An accuracy beside a loss that is not finite comes from a net that is broken.
+        better = row["val_accuracy"] > self.best_accuracy and isfinite(row["val_loss"])
+        if self.keep_best and better:
+            self.best_accuracy, self.best = row["val_accuracy"], self._weights()
         self.history.epochs.append(row)
-        if self.keep_best and row["val_accuracy"] > self.best_accuracy:
-            self.best_accuracy = row["val_accuracy"]
-            self.best = self._weights()
+        self._mark = None  # from here on the epoch counts
         self._notify("on_epoch_end")
+
+    def _take_back(self, *, keep_steps: bool = False) -> None:
+        """Return to the end of the last whole epoch, if one was begun since.
+
+        If it breaks off itself it can be called again.
+        """
+        if self._mark is None:
+            return
+        self._restore(*self._mark)
+        self._unread.clear()
+        if not keep_steps:
+            self._cut_history()
+        self._mark = None
+
+    def _cut_history(self) -> None:
+        """Leave the rows of whole epochs."""
+        self.history.steps[:] = [row for row in self.history.steps if row["step"] < self.step]
+        self.history.epochs[:] = [row for row in self.history.epochs if row["epoch"] <= self.epoch]
+        self.loss = self.history.steps[-1]["loss"] if self.history.steps else nan
 
     def _start_epoch(self) -> None:
         """Switch the net to training and fix what is random in this epoch."""
@@ -202,16 +253,16 @@ class TrainingLoop:
 
     def _end_step(self) -> None:
         """Move schedule and counter on, after an update."""
-        if self.scheduler is not None:
+        if self.scheduler is not None and not waits_for_metric(self.scheduler):
             self.scheduler.step()
         self.step += 1
         self._notify("on_step_end")
 
-    def _read_steps(self, *, interrupted: bool = False) -> None:
+    def _read_steps(self) -> None:
         """Take the steps that nobody looked at into the history and the epoch's sums."""
         rows, self._unread = self._unread, []
-        for step, lr, loss, correct, count in self._fetch(rows, interrupted):
-            if not (isfinite(loss) or interrupted):
+        for step, lr, loss, correct, count in self._fetch(rows):
+            if not isfinite(loss):
                 raise TrainingDivergedError(self._diverged(step, lr, loss))
             self.loss = loss
             self.history.steps.append({"step": step, "loss": loss, "lr": lr})
@@ -219,9 +270,49 @@ class TrainingLoop:
             self._correct += correct
             self._seen += count
 
-    def _fetch(self, rows: list[tuple], interrupted: bool) -> list[tuple]:
+    def _fetch(self, rows: list[tuple]) -> list[tuple]:
         """Return the rows of ``_note`` as plain numbers."""
         return rows
+
+    @contextmanager
+    def _forward_of(self, count: int) -> Iterator[None]:
+        """Around a training batch's forward pass: an error of one picture alone says so."""
+        try:
+            yield
+        except ValueError as error:
+            if count > 1:
+                raise
+            number = self.step + 1 - (self._mark[0]["step"] if self._mark else 0)
+            raise ValueError(
+                f"batch {number} of {self.steps_per_epoch} has one picture, which this net cannot "
+                f"learn from ({error}); {self._two_at_least()}"
+            ) from error
+
+    def _check_last_batch(self) -> None:
+        """Raise ``ValueError`` if the last batch has one picture and the net needs more.
+
+        Batch norm does: one value has no variance. Whether it sees one value of a single picture
+        depends on the net, so a copy of the net tries.
+        """
+        if len(self.data.train) % self.batch_size != 1 % self.batch_size:
+            return
+        one, two = map(self._refusal, (1, 2))
+        if isinstance(one, ValueError) and two is None:
+            raise ValueError(
+                f"batch_size: got {self.batch_size}, so the last batch ({self.steps_per_epoch} of "
+                f"{self.steps_per_epoch}) has one picture, which this net cannot learn from "
+                f"({one}); {self._two_at_least()}"
+            )
+
+    def _two_at_least(self) -> str:
+        count = len(self.data.train)
+        sizes = (n for n in range(self.batch_size + 1, count + 1) if count % n != 1)
+        how = f"as with batch_size={next(sizes)}" if count > 1 else "and more training pictures"
+        return f"needed two pictures or more in each batch, {how}"
+
+    def _refusal(self, count: int) -> Exception | None:
+        """The error, if any, of a training pass of a copy of the net over ``count`` pictures."""
+        raise NotImplementedError
 
     # --- when it breaks ---------------------------------------------------------------------
 
@@ -300,8 +391,10 @@ class TrainingLoop:
         if not len(split):
             return {"loss": float("nan"), "accuracy": float("nan")}
         logits, labels = self._outputs(split)
-        correct = int((logits.argmax(axis=1) == labels).sum())
-        return {"loss": float(self.criterion(logits, labels)), "accuracy": correct / len(labels)}
+        # nan is no answer, though argmax finds a class in it
+        hits = (logits.argmax(axis=1) == labels) & (logits == logits).all(axis=1)
+        loss = float(self.criterion(logits, labels))
+        return {"loss": loss, "accuracy": int(hits.sum()) / len(labels)}
 
     def _weights(self) -> dict[str, Any]:
         """Copies of the net's parameters and buffers."""
@@ -310,28 +403,36 @@ class TrainingLoop:
     def restore_best(self) -> None:
         """Put back the weights of the epoch with the best validation accuracy."""
         if not self.best:
-            raise RuntimeError("restore_best needs keep_best=True and at least one epoch")
+            raise RuntimeError(
+                "restore_best needs keep_best=True and at least one epoch with a finite "
+                "validation loss"
+            )
         self.net.load_state_dict(self.best)
 
     # --- the run's file ---------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the whole run to one file, atomically: the old file or the new one."""
+        """Write the whole run to one file, atomically: the old file or the new one.
+
+        Within an epoch it writes the run as it stood before that epoch.
+        """
         path = Path(path)
+        meta, states = self._mark or (self._meta(), self._states())
+        rows = self.history.to_dict()
         meta = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "seed": self.seed,
-            "batch_size": self.batch_size,
-            "best_accuracy": self.best_accuracy,
-            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
-            "history": self.history.to_dict(),
+            "format": FORMAT,
+            **meta,
+            "setup": self._setup(),
+            "history": {
+                "steps": [row for row in rows["steps"] if row["step"] < meta["step"]],
+                "epochs": [row for row in rows["epochs"] if row["epoch"] <= meta["epoch"]],
+            },
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
         try:
             with os.fdopen(handle, "wb") as file:
-                self._write(file, meta, self._states())
+                self._write(file, meta, states)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
@@ -340,24 +441,54 @@ class TrainingLoop:
     def load(self, path: str | Path) -> None:
         """Continue the run saved at ``path``, with a trainer set up in the same way.
 
+        Settings of the optimizer and the schedule, such as the rate, become the saved ones.
+
         Raises:
-            ValueError: seed, batch size, net or optimiser are not the saved run's.
+            FileNotFoundError: no such file.
+            ValueError: the file is damaged or holds no such run; or seed, batch size, data, net,
+                or the kind of optimizer, schedule or loss are not the saved run's. The message
+                says what was found, what was needed and what to do; nothing is changed.
         """
-        meta, states = self._read(Path(path))
-        for name in ("seed", "batch_size"):
-            if meta[name] != getattr(self, name):
-                raise ValueError(
-                    f"{name} of the run saved in {path} is {meta[name]}, "
-                    f"this trainer has {getattr(self, name)}"
-                )
-        if (meta["scheduler"] is None) != (self.scheduler is None):
-            raise ValueError(f"scheduler: either the run saved in {path} or this one has none")
-        self._load_states(states)
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(meta["scheduler"])
-        self.best_accuracy = meta["best_accuracy"]
-        self.epoch, self.step = meta["epoch"], meta["step"]
+        path = Path(path)
+        meta, states = self._read(path)
+        own = self._states()
+        check_run(path, meta, states, self._setup(), own["net"])
+        before = self._standing()
+        try:
+            self._check_states(states)
+            self._restore(meta, states)
+        except BaseException as error:
+            self._restore(*before)
+            if isinstance(error, Exception):
+                raise refused(path, str(error)) from error
+            raise
+        self._mark = None
         self.history = History(**meta["history"])
+        self._cut_history()
+
+    def _setup(self) -> dict[str, Any]:
+        """What a run and a trainer that continues it must have in common."""
+        return {
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "optimizer": type(self.optimizer).__name__,
+            "scheduler": kind_of(self.scheduler),
+            "criterion": type(self.criterion).__name__,
+            "data": self._data_identity,
+        }
+
+    @cached_property
+    def _data_identity(self) -> dict[str, Any]:
+        return describe_data(self.data)
+
+    def _meta(self) -> dict[str, Any]:
+        """Where the run stands, in plain values."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "best_accuracy": self.best_accuracy,
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+        }
 
     def _states(self) -> dict[str, Any]:
         """What else is to be kept: net, optimiser and best weights, each by name."""
@@ -367,10 +498,24 @@ class TrainingLoop:
             "best": self.best,
         }
 
-    def _load_states(self, states: dict[str, Any]) -> None:
+    def _standing(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A copy of where the run stands; the best weights are never written to, so no copy."""
+        states = self._states()
+        best = states.pop("best")
+        meta, states = copy.deepcopy((self._meta(), states))
+        return meta, {**states, "best": best}
+
+    def _check_states(self, states: dict[str, Any]) -> None:
+        """Raise ``ValueError`` for what the parts would not notice themselves."""
+
+    def _restore(self, meta: dict[str, Any], states: dict[str, Any]) -> None:
+        """Go to where a run stood; the history is left to the caller."""
         self.net.load_state_dict(states["net"])
-        self.optimizer.load_state_dict(states["optimizer"])
-        self.best = states["best"]
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(meta["scheduler"])
+        self.optimizer.load_state_dict(states["optimizer"])  # last: a schedule moves its rate
+        self.best, self.best_accuracy = states["best"], meta["best_accuracy"]
+        self.epoch, self.step = meta["epoch"], meta["step"]
 
     def _write(self, file: BinaryIO, meta: dict[str, Any], states: dict[str, Any]) -> None:
         raise NotImplementedError

@@ -46,7 +46,10 @@ def run_jobs(
     # One job a batch: a result is handed on when it is there, not when its neighbours are. Idle
     # processes go after seconds, not minutes: they outlive a notebook's kernel, and who waits for
     # its output waits for them.
-    parallel = Parallel(n_jobs=n_jobs, return_as=return_as, batch_size=1, idle_worker_timeout=10)
+    # Large arrays come as maps of a file, which a job may write to: the writing stays its own.
+    parallel = Parallel(
+        n_jobs=n_jobs, return_as=return_as, batch_size=1, idle_worker_timeout=10, mmap_mode="c"
+    )
     results = parallel(delayed(_call)(function, one_thread, *a) for a in arguments)
     bar = tqdm(results, total=total, initial=done, unit="run", disable=not progress_is_on())
     try:

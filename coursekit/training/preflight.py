@@ -1,5 +1,6 @@
 """What a trainer asks before it starts: do the parts it was given belong together?"""
 
+import inspect
 import sys
 import warnings
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from numbers import Real
 from types import FrameType
 from typing import Any
 
-from coursekit.optim.lr_scheduler import schedule_end
+from coursekit.optim.lr_scheduler import schedule_end, waits_for_metric
 
 
 def check_instances(**arguments: Any) -> None:
@@ -57,13 +58,60 @@ def check_optimizer(net: Any, params: Iterable[Any], *, learns: bool) -> None:
 
 
 def check_scheduler(scheduler: Any, optimizer: Any) -> None:
-    """Raise ``ValueError`` for a schedule that moves the rate of another optimizer."""
+    """Raise unless ``scheduler`` is None or a schedule that a trainer can move over ``optimizer``.
+
+    Raises:
+        TypeError: no schedule, or one whose ``step`` wants more than a trainer has for it.
+        ValueError: it moves the rate of another optimizer.
+    """
+    if scheduler is None:
+        return
+    kind = type(scheduler).__name__
+    methods = ("step", "state_dict", "load_state_dict")
+    missing = [name for name in methods if not callable(getattr(scheduler, name, None))]
+    if missing or hasattr(scheduler, "zero_grad"):
+        came = f"which has no {missing[0]}()" if missing else "an optimizer"
+        raise TypeError(
+            f"scheduler: got {kind}, {came}; needed a schedule of coursekit.optim or "
+            "torch.optim.lr_scheduler"
+        )
+    wanted = [
+        parameter.name
+        for parameter in inspect.signature(scheduler.step).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    if wanted and not waits_for_metric(scheduler):
+        raise TypeError(
+            f"scheduler: got {kind}, whose step() wants {', '.join(wanted)}; needed one whose "
+            "step() wants nothing, or ReduceLROnPlateau"
+        )
     steered = getattr(scheduler, "optimizer", optimizer)
     steered = getattr(steered, "optimizer", steered)  # PyTorch's lies behind our ParamGroups
-    if scheduler is not None and steered is not optimizer:
+    if steered is not optimizer:
         raise ValueError(
             "scheduler: got one that moves the rate of another optimizer, so this one's would "
             "stay as it is; needed one made after the optimizer, over it"
+        )
+
+
+def check_validation(data: Any, callbacks: list[Any], keep_best: bool, scheduler: Any) -> None:
+    """Raise ``ValueError`` if something decides by the validation pictures and there are none."""
+    if len(data.val):
+        return
+    deciders = [
+        f"callbacks[{i}]: got {type(callback).__name__}"
+        for i, callback in enumerate(callbacks)
+        if getattr(callback, "needs_validation", False)
+    ]
+    if keep_best:
+        deciders.append("keep_best: got True")
+    if waits_for_metric(scheduler):
+        deciders.append(f"scheduler: got {type(scheduler).__name__}")
+    for decider in deciders:
+        raise ValueError(
+            f"{decider}, which decides by the validation pictures, but data.val has none; needed "
+            "some there, as data.load(val_size=...) keeps aside"
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coursekit.data.dataset import Dataset, Split, check_dataset
+from coursekit.training.loop import TrainingDivergedError
 from coursekit.training.parallel import run_jobs
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class SearchResult:
 
     Attributes:
         candidates: the settings tried, in the order in which they were drawn.
-        scores: array (candidates, folds).
+        scores: array (candidates, folds). A run that diverged, or whose score is no finite
+            number, has minus infinity, and its candidate ranks last.
     """
 
     candidates: list[Params]
@@ -35,7 +37,16 @@ class SearchResult:
 
     @property
     def best(self) -> Params:
-        """The settings with the highest mean score."""
+        """The settings with the highest mean score.
+
+        Raises:
+            ValueError: every candidate diverged in some fold.
+        """
+        if not np.isfinite(self.scores).all(axis=1).any():
+            raise ValueError(
+                f"best: got {len(self.candidates)} candidates that all diverged; needed one that "
+                "trains in every fold, perhaps with a smaller learning rate"
+            )
         return self.candidates[int(self.scores.mean(axis=1).argmax())]
 
     def __repr__(self) -> str:
@@ -55,8 +66,9 @@ class SearchResult:
 
         table = pd.DataFrame(self.candidates)
         table["mean"] = self.scores.mean(axis=1)
-        table["sd"] = self.scores.std(axis=1, ddof=1)
-        return table.sort_values("mean", ascending=False, ignore_index=True)
+        with np.errstate(invalid="ignore"):  # nan where a run diverged
+            table["sd"] = self.scores.std(axis=1, ddof=1)
+        return table.sort_values("mean", ascending=False, ignore_index=True, kind="stable")
 
 
 def random_search(
@@ -74,6 +86,8 @@ def random_search(
     Args:
         score: ``score(params, fold, seed)`` trains on ``fold.train`` and returns a number for
             ``fold.val``, higher is better. It may run in another process.
+            :class:`TrainingDivergedError` counts as the worst score; any other error ends the
+            search.
         distributions: for each name a list or anything with ``rvs``, such as
             ``scipy.stats.loguniform``.
         data: its train pictures are dealt into folds; val and test stay out of sight.
@@ -151,6 +165,16 @@ def _fold(data: Dataset, train: np.ndarray, held: np.ndarray) -> Dataset:
 
 
 def _score_one(score: Score, params: Params, part: Dataset, seed: int) -> float:
-    value = float(score(params, part, seed))
     # A run that blew up is the worst there is, not a reason to lose the others.
-    return value if np.isfinite(value) else -np.inf
+    try:
+        with np.errstate(all="ignore"):  # numbers that run away end in the error below
+            value = score(params, part, seed)
+    except TrainingDivergedError:
+        return -np.inf
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"score: got {type(value).__name__} for {params}; needed a number, higher is better"
+        ) from error
+    return number if np.isfinite(number) else -np.inf

@@ -85,8 +85,8 @@ class StudyResult:
         """One row an arm: what varies; mean, sd and number of its runs; band; how many diverged.
 
         ``band`` is half the width of the 95 % interval of Student's t for the mean, in which
-        the mean of many more seeds would lie for 95 of 100 such studies. A run that diverged has
-        no value and counts in ``diverged`` alone.
+        the mean of many more seeds would lie for 95 of 100 such studies. A run that diverged, or
+        whose metric is no finite number, has no value and counts in ``diverged`` alone.
         """
         import pandas as pd
         from scipy import stats
@@ -96,6 +96,8 @@ class StudyResult:
         measured = [n for n in frame if n not in settings and n not in ("seed", *_AFTER)]
         if metric not in measured:
             raise StudyError(f"metric: got {metric!r}; needed one of {measured}")
+        frame[metric] = frame[metric].where(np.isfinite(frame[metric]))
+        frame["diverged"] |= frame[metric].isna()
         # Rows come arm by arm, so a run's arm is known from its place.
         groups = frame.groupby(np.arange(len(frame)) // len(self.seeds))
         table = groups[metric].agg(mean="mean", sd="std", n="count")

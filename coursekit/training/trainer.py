@@ -1,5 +1,6 @@
 """Training of NumPy nets: how a batch is made and what an update does."""
 
+import copy
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from coursekit.data.dataset import Dataset, Split, check_dataset
 from coursekit.nn.losses import Loss
 from coursekit.nn.module import Module, Parameter
-from coursekit.optim import LRScheduler, Optimizer, clip_grad_norm
+from coursekit.optim import LRScheduler, Optimizer, ReduceLROnPlateau, clip_grad_norm
 from coursekit.training.callbacks import Callback
 from coursekit.training.loop import TrainingDivergedError, TrainingLoop
 from coursekit.training.modes import evaluating
 from coursekit.training.preflight import check_instances
+from coursekit.training.run_file import foreign
 
 Augment = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 
@@ -29,10 +31,12 @@ class Trainer(TrainingLoop):
 
     Args:
         net: what to train.
-        data: a ``coursekit.data`` data set; an empty ``val`` switches validation off.
+        data: a ``coursekit.data`` data set; an empty ``val`` switches validation off, and then
+            nothing may decide by it.
         optimizer: over ``net.parameters()``.
         criterion: the loss.
-        scheduler: moved on after every update, if given.
+        scheduler: moved on after every update; ``ReduceLROnPlateau`` after every epoch, by the
+            validation loss or, with ``mode="max"``, the validation accuracy.
         batch_size: pictures an update; the last batch of an epoch may be smaller.
         augment: ``(uint8 images, rng) -> uint8 images``, applied to training batches.
         clip_grad_norm: bound on the joint norm of all gradients.
@@ -53,7 +57,7 @@ class Trainer(TrainingLoop):
         *,
         optimizer: Optimizer,
         criterion: Loss,
-        scheduler: LRScheduler | None = None,
+        scheduler: LRScheduler | ReduceLROnPlateau | None = None,
         batch_size: int = 128,
         augment: Augment | None = None,
         clip_grad_norm: float | None = None,
@@ -79,6 +83,8 @@ class Trainer(TrainingLoop):
             progress=progress,
         )
         self.augment = augment
+        _make_writable(net)
+        self._check_last_batch()
 
     def _start_epoch(self) -> None:
         self._rng = np.random.default_rng([self.seed, self.epoch])
@@ -103,7 +109,8 @@ class Trainer(TrainingLoop):
 
     def _update(self, x: NDArray, y: NDArray) -> None:  # type: ignore[override]
         """One forward pass, one backward pass, one update."""
-        logits = self.net(x)
+        with self._forward_of(len(y)):
+            logits = self.net(x)
         self.loss = self.criterion(logits, y)
         if not np.isfinite(self.loss):
             raise TrainingDivergedError(self._diagnose(x))
@@ -145,17 +152,56 @@ class Trainer(TrainingLoop):
         arrays: dict[str, Any] = {}  # not NDArray: a name might be savez's own allow_pickle
         for room, state in states.items():
             arrays |= {f"{room}/{name}": array for name, array in state.items()}
-        np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
+        text = json.dumps(meta, default=np.generic.item)  # NumPy's numbers as Python's
+        np.savez(file, meta=np.array(text), **arrays)
 
     def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        with np.load(path, allow_pickle=False) as file:
-            meta = json.loads(str(file["meta"]))
-            states: dict[str, Any] = {"net": {}, "optimizer": {}, "best": {}}
-            for entry in file.files:
-                room, _, name = entry.partition("/")
-                if name:
-                    states[room][name] = file[entry]
+        ours = "coursekit.training.Trainer"
+        states: dict[str, Any] = {"net": {}, "optimizer": {}, "best": {}}
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if "meta" not in file.files:
+                    raise foreign(path, _what_else(file.files), ours)
+                meta = json.loads(str(file["meta"]))
+                for entry in file.files:
+                    room, _, name = entry.partition("/")
+                    if name:
+                        states[room][name] = file[entry]
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # a damaged file can raise nearly anything
+            if str(error).startswith(f"{path}: found"):
+                raise
+            kind = type(error).__name__
+            raise foreign(path, f"a damaged file, or one of another kind ({kind})", ours) from error
+        if not isinstance(meta, dict):
+            raise foreign(path, f"a file whose 'meta' is a {type(meta).__name__}", ours)
         return meta, states
+
+    def _refusal(self, count: int) -> Exception | None:
+        split = Split(self.data.train.images[[0] * count], self.data.train.labels[[0] * count])
+        ((x, _),) = self.data.batches(split, count, dtype=self._dtype)
+        try:
+            copy.deepcopy(self.net).train()(x)
+        except Exception as error:
+            return error
+        return None
+
+
+def _what_else(names: list[str]) -> str:
+    if any(name.endswith("data.pkl") for name in names):
+        return "what torch.save wrote, perhaps a run of coursekit.port.Trainer"
+    return f"arrays that are no run, {sorted(names)[:5]}"
+
+
+def _make_writable(net: Module) -> None:
+    """Copy what is read-only: joblib sends large arrays to its workers as maps of a file."""
+    for module in net.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Parameter) and not value.data.flags.writeable:
+                value.data = value.data.copy()
+            elif name in module._buffers and not value.flags.writeable:
+                setattr(module, name, value.copy())
 
 
 def _check_ours(net: Any, optimizer: Any, criterion: Any) -> None:
