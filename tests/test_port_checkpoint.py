@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -145,3 +146,95 @@ def test_onnx_without_its_extra_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"coursekit\[torch,onnx\]"):
         export_onnx(make_net(), tmp_path / "net.onnx", (3, 6, 6))
+
+
+def foreign_files(folder):
+    """Files of another kind under the name of weights, and damaged ones."""
+    folder.mkdir()
+    net = make_net()
+    good = folder / "good"
+    torch.save(net.state_dict(), good)
+    content = good.read_bytes()
+    arrays = folder / "arrays.npz"
+    np.savez(arrays, a=np.ones(3))
+    torch.save(net, whole := folder / "whole")
+    return {
+        "a text": b"hello, this is text\nand more of it",
+        "a number": b"1\n",
+        "a page": b"<!DOCTYPE html><html>404</html>",
+        "nothing": b"",
+        "zeros": bytes(1000),
+        "noise": np.random.default_rng(0).bytes(1000),
+        "half of it": content[: len(content) // 2],
+        "a hole in it": content[:300] + bytes(200) + content[500:],
+        "arrays": arrays.read_bytes(),
+        "a pickle": pickle.dumps({"a": 1}),
+        "a net as a whole": whole.read_bytes(),
+    }
+
+
+@pytest.mark.parametrize("name", ["a text", "a number", "a page", "nothing", "zeros", "noise"])
+def test_a_foreign_file_is_one_clear_error(tmp_path, ending, name):
+    check_refused(tmp_path, ending, name)
+
+
+@pytest.mark.parametrize("name", ["half of it", "a hole in it", "arrays", "a pickle", "a net as a"])
+def test_a_damaged_file_is_one_clear_error(tmp_path, ending, name):
+    check_refused(tmp_path, ending, name)
+
+
+def check_refused(tmp_path, ending, name):
+    files = foreign_files(tmp_path / "made")
+    path = tmp_path / f"net{ending}"
+    path.write_bytes(next(content for kind, content in files.items() if kind.startswith(name)))
+    net = make_net()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with warnings.catch_warnings(action="error"), pytest.raises(ValueError) as caught:
+        load_weights(net, path)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: ") and "needed" in said
+    assert "\n" not in said and "weights_only" not in said and "allow_pickle" not in said
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_a_folder_in_place_of_the_file_is_said(tmp_path, ending):
+    path = tmp_path / f"net{ending}"
+    path.mkdir()
+    with pytest.raises(ValueError, match=rf"net{ending}: cannot be read"):
+        load_weights(make_net(), path)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (lambda s: [1, 2], "got a list; needed tensors by name"),
+        (lambda s: {"state_dict": s, "epoch": 3}, "the weights are in its 'state_dict'"),
+        (lambda s: {f"module.{k}": v for k, v in s.items()}, "all its names begin with 'module.'"),
+        (lambda s: s | {"0.weight": 1.5}, r"state\['0.weight'\]: got float; needed a tensor"),
+        (lambda s: s | {"0.bias": s["0.bias"] + 0j}, r"state\['0.bias'\]: got torch.complex64"),
+        (lambda s: s | {"0.bias": torch.zeros(2)}, r"state\['0.bias'\] has shape \(2,\)"),
+    ],
+    ids=["a list", "a run", "a wrapped net", "a number", "complex", "a shape"],
+)
+def test_a_state_that_does_not_fit_changes_nothing(tmp_path, state, message):
+    net, path = make_net(), tmp_path / "net.pt"
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    torch.save(state({k: v + 1 for k, v in before.items()}), path)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_weights(net, path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_what_a_net_shares_must_have_one_value_in_the_file(tmp_path, ending):
+    apart = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    shared = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    shared[1].weight = shared[0].weight
+    before = shared[0].weight.detach().clone()
+    path = save_weights(apart, tmp_path / f"net{ending}")
+    with pytest.raises(ValueError, match=r"two values for 0.weight and 1.weight"):
+        load_weights(shared, path)
+    assert torch.equal(shared[0].weight, before)
+    path = save_weights(shared, tmp_path / f"net{ending}")
+    load_weights(apart, path)
+    assert torch.equal(apart[1].weight, before)

@@ -1,5 +1,6 @@
 """Borrowed nets: published weights or one clear error, known parts, features that are kept."""
 
+import copy
 import errno
 import hashlib
 import importlib
@@ -243,6 +244,121 @@ def test_anything_else_gives_other_features(pictures, tmp_path):
     assert files(net, pictures, 32, MEAN, STD) == 5
     port.replace_head(net, 9)  # comes after the features
     assert files(net, pictures, 32, MEAN, STD) == 5
+
+
+class Scaled(torch.nn.Module):
+    """A layer whose value hangs on what is no parameter."""
+
+    power = 2
+
+    def __init__(self):
+        super().__init__()
+        self.factor, self.act, self.stages = 1.5, torch.relu, [torch.nn.ReLU()]
+        self.register_buffer("shift", torch.zeros(1), persistent=False)
+        self.settings = {"floor": 0.1}
+
+    def forward(self, x):
+        x = self.stages[0](self.act(self.factor * x + self.shift))
+        return x.clamp(min=self.settings["floor"]) ** self.power
+
+
+class Cubed(Scaled):
+    def forward(self, x):
+        return super().forward(x) ** 3
+
+
+def halve(_module, _inputs, out):
+    return out / 2
+
+
+def _of_class(name, value):
+    def change(net):
+        net.features[2].__class__ = type("Scaled", (Scaled,), {name: value})
+
+    return change
+
+
+STALE = {
+    "another activation": lambda net: net.features.__setitem__(6, torch.nn.GELU()),
+    "another eps": lambda net: setattr(net.features[1], "eps", 0.1),
+    "another padding": lambda net: setattr(net.features[4], "padding", (2, 2)),
+    "a number": lambda net: setattr(net.features[2], "factor", 1.6),
+    "a function": lambda net: setattr(net.features[2], "act", torch.sigmoid),
+    "a function of one's own": lambda net: setattr(net.features[2], "act", lambda x: x + 1),
+    "a module in a list": lambda net: net.features[2].stages.__setitem__(0, torch.nn.Tanh()),
+    "a dict": lambda net: net.features[2].settings.update(floor=0.2),
+    "a hidden buffer": lambda net: net.features[2].shift.add_(0.1),
+    "code": lambda net: setattr(net.features[2], "__class__", Cubed),
+    "a setting of the class": _of_class("power", 3),
+    "a hook": lambda net: net.features[3].register_forward_hook(halve),
+    "a forward of its own": lambda net: setattr(net.avgpool, "forward", lambda x: x[..., :1, :1]),
+    "a pool": lambda net: setattr(net, "avgpool", torch.nn.AdaptiveMaxPool2d(1)),
+    "a layer left out": lambda net: net.features.__setitem__(6, torch.nn.Identity()),
+}
+
+
+def scaled_net():
+    net = port.SmallVGG(5, (4, 8))
+    net.features[2] = Scaled()
+    return net
+
+
+@pytest.mark.parametrize("change", STALE.values(), ids=list(STALE))
+def test_features_of_a_net_that_was_changed_are_computed_anew(change, pictures, tmp_path):
+    net = scaled_net()
+    first = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    change(net)
+    x = port.prepare(pictures, 32, MEAN, STD)
+    expected = port.extract_features(net, net.classifier[-1], [x]).numpy()
+    assert np.abs(expected - first).max() > 1e-3
+    second = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    np.testing.assert_allclose(second, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_key_stays_where_the_features_do(pictures, tmp_path):
+    net = scaled_net()
+    port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    same = copy.deepcopy(net).eval()
+    port.freeze(same, same.classifier[-1])
+    handle = same.features[0].register_forward_hook(halve)
+    handle.remove()
+    same.classifier[-1].weight.data += 1
+    port.cached_features(
+        same, pictures.copy(), np.int64(32), np.array(MEAN), list(STD), folder=str(tmp_path)
+    )
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_with_other_content_under_the_name_is_made_anew(pictures, tmp_path):
+    net = port.SmallVGG(5, (4, 8))
+    first = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    (file,) = tmp_path.iterdir()
+    np.savez(file, features=first[:3])
+    again = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    assert np.array_equal(first, again)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": np.zeros((2, 3, 8, 8), np.float32)}, "images: got float32.*needed uint8"),
+        ({"images": np.zeros((2, 3, 8, 8), np.int64)}, "images: got int64.*needed uint8"),
+        ({"images": np.zeros((3, 8, 8), np.uint8)}, r"images: got uint8 of shape \(3, 8, 8\)"),
+        ({"images": np.zeros((2, 8, 8, 3), np.uint8)}, "mean: got .*; needed 8 numbers"),
+        ({"images": np.zeros((0, 3, 8, 8), np.uint8)}, r"images: got uint8 of shape \(0"),
+        ({"size": 0}, "size: got 0; needed a number of pixels"),
+        ({"mean": (0.5, 0.5)}, "mean: got .*; needed 3 numbers"),
+        ({"mean": (0.5, 0.5, np.nan)}, "mean: got"),
+        ({"std": (0.5, 0.5, 0.0)}, "std: got .*; needed 3 numbers greater than 0"),
+    ],
+)
+def test_pictures_of_another_kind_are_refused(change, message, tmp_path):
+    arguments = {"images": np.zeros((2, 3, 8, 8), np.uint8), "size": 8, "mean": MEAN, "std": STD}
+    with pytest.raises(ValueError, match=message):
+        port.prepare(**(arguments | change))
+    with pytest.raises(ValueError, match=message):
+        port.cached_features(port.SmallVGG(5, (4,)), **(arguments | change), folder=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", [b"", b"half a fi"])

@@ -1,11 +1,11 @@
 """Weights in files: safetensors, torch.save read back without pickled code, and ONNX."""
 
-import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from torch.nn.parameter import UninitializedTensorMixin
 
 from coursekit.data.files import written_whole
 
@@ -51,8 +51,8 @@ def load_weights(net: torch.nn.Module, path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is damaged or holds more than tensors, or it does not fit the net;
-            nothing is changed.
+        ValueError: the file cannot be read, is damaged or holds more than tensors, or it does not
+            fit the net; nothing is changed.
     """
     path = Path(path)
     if not path.suffix:
@@ -68,19 +68,32 @@ def load_weights(net: torch.nn.Module, path: str | Path) -> None:
 
 
 def read_tensors(path: Path) -> Any:
-    """What ``torch.save`` wrote, on the CPU, if it is tensors and plain values alone."""
+    """What ``torch.save`` wrote, on the CPU, if it is tensors and plain values alone.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file cannot be read, is damaged, or holds anything else.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        first = str(error).strip().splitlines()
+        with warnings.catch_warnings(action="ignore"):  # of what a foreign file might be
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, MemoryError):
+        raise
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # a foreign file can raise nearly anything, a KeyError for a text
         raise ValueError(
-            f"{path}: found no tensors and plain values alone, or a damaged file "
-            f"({first[0] if first else type(error).__name__})"
+            f"{path}: found no tensors and plain values alone: a damaged file, a text, or a net "
+            "pickled as a whole, which would run code; needed what save_weights or "
+            "torch.save(net.state_dict(), path) writes"
         ) from error
 
 
 def check_state(net: torch.nn.Module, state: Any) -> None:
-    """Raise ``ValueError`` unless ``state`` has the names and shapes of ``net``."""
+    """Raise ``ValueError`` unless ``state`` has the names and shapes of ``net``, and real tensors.
+
+    What the net shares must have one value.
+    """
     own = net.state_dict()
     if not isinstance(state, dict):
         raise ValueError(f"state: got a {type(state).__name__}; needed tensors by name")
@@ -89,13 +102,42 @@ def check_state(net: torch.nn.Module, state: Any) -> None:
         sorted(map(str, state.keys() - own.keys())),
     )
     if missing or unknown:
-        raise ValueError(f"state does not fit this net: missing {missing}, unknown {unknown}")
+        raise ValueError(
+            f"state does not fit this net: missing {missing}, unknown {unknown}{_hint(own, state)}"
+        )
+    first: dict[tuple[Any, ...], str] = {}
     for name, value in own.items():
-        if np.shape(state[name]) != value.shape:
+        given = state[name]
+        if not isinstance(value, torch.Tensor) or isinstance(value, UninitializedTensorMixin):
+            continue  # an extra state, or a lazy layer that takes any shape
+        if not isinstance(given, torch.Tensor) or given.is_complex() or given.is_meta:
+            kind = given.dtype if isinstance(given, torch.Tensor) else type(given).__name__
+            raise ValueError(f"state[{name!r}]: got {kind}; needed a tensor of real numbers")
+        if given.shape != value.shape:
             raise ValueError(
-                f"state[{name!r}] has shape {tuple(np.shape(state[name]))}, "
+                f"state[{name!r}] has shape {tuple(given.shape)}, "
                 f"the net needs {tuple(value.shape)}"
             )
+        if not value.numel() or value.is_meta:
+            continue
+        place = value.data_ptr(), value.shape, value.stride(), value.dtype
+        other = first.setdefault(place, name)
+        if other != name and not torch.equal(given, state[other]):
+            raise ValueError(
+                f"state: got two values for {other} and {name}, which this net shares; needed one, "
+                "or a net that does not share them"
+            )
+
+
+def _hint(own: dict[str, Any], state: dict[Any, Any]) -> str:
+    """What can be done about names that do not fit, if it can be seen."""
+    for key, inner in state.items():
+        if isinstance(inner, dict) and inner.keys() == own.keys():
+            return f"; the weights are in its {key!r}: net.load_state_dict(file[{key!r}])"
+    for prefix in ("module.", "_orig_mod."):
+        if {f"{prefix}{name}" for name in own} == state.keys():
+            return f"; all its names begin with {prefix!r}: save the net that was wrapped"
+    return ""
 
 
 def _format(path: Path) -> str:
@@ -124,9 +166,17 @@ def _safetensors() -> Any:
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    safe = _safetensors()
     from safetensors import SafetensorError
 
     try:
-        return _safetensors().load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: found a damaged file ({error})") from error
+        return safe.load_file(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path}: found no safetensors, or a damaged file ({error}); needed what save_weights "
+            "writes"
+        ) from error

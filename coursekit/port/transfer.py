@@ -5,7 +5,6 @@ classifier``) and Inception v3. torchvision's nets and the small ones here have 
 the same code takes off their heads.
 """
 
-import hashlib
 import os
 import warnings
 import zipfile
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from coursekit.data.files import why_not_written, written_whole
-from coursekit.port.checks.references_transfer import extract_features, prepare
+from coursekit.port.checks.references_transfer import check_pictures, extract_features, prepare
+from coursekit.port.feature_key import key_of
 from coursekit.port.residual import BasicBlock
 
 Stages = dict[str, list[nn.Module]]
@@ -190,9 +190,9 @@ def cached_features(
 ) -> NDArray:
     """What the head of ``net`` is given for each picture, computed once and kept in a file.
 
-    The file's name is a hash of everything the features depend on: the net's weights and kind, the
-    pictures, and how they are prepared. A damaged file is computed anew; where none can be written,
-    a warning says why.
+    The file's name is a hash of everything the features depend on: the net's weights, settings and
+    code, the pictures, and how they are prepared. A damaged file is computed anew; where none can
+    be written, a warning says why.
 
     Args:
         net: one of the three families; it is left as it was, on the device where it is.
@@ -204,17 +204,29 @@ def cached_features(
 
     Returns:
         float32 (N, D).
+
+    Raises:
+        ValueError: an argument that does not fit; :func:`prepare` and :func:`head_of` say which.
     """
-    path = Path(folder) / f"features-{_key(net, images, size, mean, std)}.npz"
+    images = np.asarray(images)
+    told = [np.asarray(values, np.float64) for values in (mean, std)]
+    check_pictures(images, size, *told)
+    if batch_size < 1:
+        raise ValueError(f"batch_size: got {batch_size}; needed at least 1")
+    head = head_of(net)
+    key = key_of(net, head, images, int(size), told)
+    path = Path(folder) / f"features-{key}.npz"
     try:
         with np.load(path) as kept:
-            return kept["features"]
+            features = kept["features"]
+            if features.shape == (len(images), head.in_features):
+                return features
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # not there, or damaged: it is written anew
     device = next(net.parameters()).device
     parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     batches = (prepare(part, size, mean, std).to(device) for part in parts)
-    features = extract_features(net, head_of(net), batches).float().cpu().numpy()
+    features = extract_features(net, head, batches).float().cpu().numpy()
     try:
         with written_whole(path) as part, part.open("wb") as file:
             np.savez(file, features=features)
@@ -222,25 +234,3 @@ def cached_features(
         why = why_not_written(path.parent, error, features.nbytes, "folder")
         warnings.warn(f"{why} The next call computes the features again.", stacklevel=2)
     return features
-
-
-def _key(
-    net: nn.Module,
-    images: NDArray,
-    size: int,
-    mean: Sequence[float] | NDArray,
-    std: Sequence[float] | NDArray,
-) -> str:
-    """16 hexadecimal digits for everything on which features depend."""
-    digest = hashlib.sha256()
-    told = [type(net).__name__, str(images.shape), str(size)]
-    told += [",".join(f"{float(v):.9g}" for v in values) for values in (mean, std)]
-    digest.update("|".join(told).encode())
-    head = head_of(net)
-    own = {id(value) for value in head.state_dict(keep_vars=True).values()}
-    for name, value in net.state_dict(keep_vars=True).items():
-        if id(value) not in own:  # the head comes after the features
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
-    digest.update(np.ascontiguousarray(images).tobytes())
-    return digest.hexdigest()[:16]

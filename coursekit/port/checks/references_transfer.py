@@ -65,8 +65,39 @@ def thaw(net: nn.Module) -> None:
     net.train()
 
 
+def check_pictures(images: NDArray, size: int, mean: ArrayLike, std: ArrayLike) -> None:
+    """Raise ``ValueError`` for what :func:`prepare` does not take."""
+    came = f"{images.dtype} of shape {images.shape}"
+    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            f"images: got {came}; needed uint8 (N, C, H, W), the levels 0 to 255 as they are stored"
+        )
+    if size < 1 or size != int(size):
+        raise ValueError(f"size: got {size}; needed a number of pixels, at least 1")
+    channels = images.shape[1]
+    for name, values in (("mean", np.asarray(mean, float)), ("std", np.asarray(std, float))):
+        fits = values.shape in ((channels,), (1,)) and np.isfinite(values).all()
+        if not fits or (name == "std" and values.min() <= 0):
+            above = " greater than 0" if name == "std" else ""
+            raise ValueError(
+                f"{name}: got {values.tolist()}; needed {channels} numbers{above}, one a channel "
+                f"of images ({came})"
+            )
+
+
 def prepare(images: NDArray, size: int, mean: ArrayLike, std: ArrayLike) -> Tensor:
-    """uint8 pictures (N, 3, H, W) as a net was trained to see them: float32 (N, 3, size, size)."""
+    """uint8 pictures (N, 3, H, W) as a net was trained to see them: float32 (N, 3, size, size).
+
+    Args:
+        images: uint8 (N, C, H, W), 0 is black and 255 is full.
+        size: side of the square to which they are resized.
+        mean, std: a number for each channel, of pictures in [0, 1].
+
+    Raises:
+        ValueError: pictures of another type, as floats in [0, 1], or an argument that does not fit.
+    """
+    images = np.asarray(images)
+    check_pictures(images, size, mean, std)
     x = torch.tensor(np.ascontiguousarray(images)).float() / 255
     if x.shape[2:] != (size, size):
         x = nn.functional.interpolate(
