@@ -3,6 +3,8 @@
 None of these functions is taken from the zoo. They are why some of its animals are there.
 """
 
+import re
+
 import numpy as np
 import pytest
 
@@ -609,4 +611,5 @@ def test_the_mistake_is_caught_and_named(name, functions, told):
     with pytest.raises(ExerciseError) as failure:
         check(name, *functions)
     text = str(failure.value)
-    assert told in text.partition("this looks like: ")[2] if told else text
+    named = re.search("this (?:looks like|may be): (.*)", text)
+    assert told in named[1] if named else not told, text

@@ -7,7 +7,7 @@ are run and compared in ``outcomes``, and what learners get wrong in ``zoo``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from coursekit.checks.failures import Failure, remember
 from coursekit.checks.outcomes import Mismatch, Outcome, agree, execute, mismatch, snapshot
 from coursekit.checks.prints import Kept
 from coursekit.checks.report import ExerciseError, NotAttempted, say
+from coursekit.checks.second import Second, another
 
 if TYPE_CHECKING:
     from coursekit.checks.zoo.animal import Animal
@@ -30,11 +31,13 @@ class Case:
     """One set of inputs, by argument name: arrays, lists of arrays, numbers.
 
     ``layout`` is "plain", "strided" (every second element of a larger array) or "read-only".
+    ``variant`` is True for the ordinary inputs in another dtype or layout, or a second time.
     """
 
     description: str
     inputs: dict[str, Any]
     layout: str = "plain"
+    variant: bool = False
 
     def build(self) -> dict[str, Any]:
         """Fresh copies of the inputs in the case's memory layout."""
@@ -48,11 +51,17 @@ class Case:
     def in_dtype(self, dtype: type) -> "Case":
         """The same inputs with all floating-point arrays in ``dtype``."""
         inputs = {name: _cast(value, dtype) for name, value in self.inputs.items()}
-        return replace(self, description=f"{self.description}, in {np.dtype(dtype)}", inputs=inputs)
+        told = f"{self.description}, in {np.dtype(dtype)}"
+        return replace(self, description=told, inputs=inputs, variant=True)
 
     def laid_out(self, layout: str) -> "Case":
         """The same inputs in another memory layout."""
-        return replace(self, description=f"{self.description}, {layout} arrays", layout=layout)
+        told = f"{self.description}, {layout} arrays"
+        return replace(self, description=told, layout=layout, variant=True)
+
+    def again(self) -> "Case":
+        """The same inputs once more."""
+        return replace(self, description="the first inputs a second time", variant=True)
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ class Exercise:
         floats: dtypes to try; if several, results must come in the dtype of the inputs.
         optional: how many leading functions may be left out, for the reference's to be used.
         may_write: True where writing to the inputs and putting things back is the normal way.
+        second: makes the inputs of a second call, other numbers that are legal for the exercise.
     """
 
     name: str
@@ -81,6 +91,7 @@ class Exercise:
     floats: tuple[type, ...] = (np.float64, np.float32)
     optional: int = 0
     may_write: bool = False
+    second: Second = field(default_factory=another)
 
     @property
     def keeps_dtype(self) -> bool:
@@ -96,8 +107,7 @@ class Exercise:
             cases.append(first.laid_out("strided"))
         if first.has_arrays and not self.may_write:
             cases.append(first.laid_out("read-only"))
-        cases.append(replace(first, description="the first inputs a second time"))
-        return cases
+        return [*cases, first.again()]
 
 
 EXERCISES: dict[str, Exercise] = {}
@@ -230,14 +240,17 @@ def diagnose(
     first = failed[0]
     outcome, differs = outcomes[first], differences[first]
     problem = outcome.problem or differs[0].sentence
-    lines = [f"✗ {exercise.name}: {problem}", f"  inputs: {cases[first].description}"]
-    if likely := _looks_like(exercise, seed, outcomes, first):
-        lines.append(f"  this looks like: {likely}")
+    told, inputs = cases[first].description, cases[first].build()
+    if outcome.again:
+        told, inputs = f"{told}, then a second call with other numbers", exercise.second(inputs)
+    lines = [f"✗ {exercise.name}: {problem}", f"  inputs: {told}"]
+    if likely := _looks_like(exercise, seed, outcomes, failed):
+        lines.append(f"  {likely}")
     message = "\n".join(lines)
     failure = Failure(
         exercise=exercise.name,
-        case=cases[first].description,
-        inputs=cases[first].build(),
+        case=told,
+        inputs=inputs,
         expected={k: snapshot(value) for k, value in answers[first].results.items()},
         got=outcome.results,
         message=message,
@@ -274,24 +287,42 @@ def _differences(exercise: Exercise, expected: Outcome, outcome: Outcome) -> lis
     return [difference for difference in found if difference is not None]
 
 
-def _looks_like(exercise: Exercise, seed: int, outcomes: list[Outcome], first: int) -> str | None:
-    """The wrong implementation that does what the learner's does.
+def _looks_like(
+    exercise: Exercise, seed: int, outcomes: list[Outcome], failed: list[int]
+) -> str | None:
+    """The named mistake that explains best what was seen, in a line; ``None`` if none does.
 
-    It has to agree on the first case that failed; of several, the one that agrees most often.
+    It does what the learner's function does on the first case that failed, and it is right wherever
+    that is right. Of several it is the one that agrees on the most cases; if it does not on all,
+    the line says so, and there is none if it agrees on no more than half of those that failed.
     """
     from coursekit.checks import zoo
 
-    best, most = None, 0
+    cases, answers = _cases(exercise.name, seed), _answers(exercise.name, seed)
+    passed = [i for i in range(len(cases)) if i not in failed]
+
+    def alike(animal: "Animal", i: int) -> bool:
+        return agree(exercise, outcomes[i], _outcome_of(animal, seed, i))
+
+    def right(animal: "Animal", i: int) -> bool:
+        outcome = _outcome_of(animal, seed, i)
+        return not (outcome.problem or _differences(exercise, answers[i], outcome))
+
+    best, least = None, _kinds(cases, failed) / 2
     for animal in zoo.animals(exercise.name):
-        if not agree(exercise, outcomes[first], _outcome_of(animal, seed, first)):
+        if not alike(animal, failed[0]) or not all(right(animal, i) for i in passed):
             continue
-        alike = sum(
-            agree(exercise, outcome, _outcome_of(animal, seed, i))
-            for i, outcome in enumerate(outcomes)
-        )
-        if alike > most:
-            best, most = animal.looks_like, alike
-    return best
+        other = _kinds(cases, [i for i in failed if not alike(animal, i)])
+        if other < least:
+            best, least = animal.looks_like, other
+    if best is None:
+        return None
+    return f"this looks like: {best}" if not least else f"this may be: {best}"
+
+
+def _kinds(cases: list[Case], indices: list[int]) -> int:
+    """How many cases these are, the ordinary one in all its variants counted once."""
+    return len({0 if cases[i].variant else i for i in indices})
 
 
 @lru_cache(maxsize=1024)  # more than any one exercise has; the kill matrix asks again and again

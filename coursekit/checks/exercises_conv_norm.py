@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from coursekit.checks import references_conv_norm as reference
 from coursekit.checks.exercises import Case, Exercise, register
-from coursekit.checks.exercises_norm import FAR, affine, run_batch_norm_forward
+from coursekit.checks.exercises_norm import FAR, NORM, affine, run_batch_norm_forward
 from coursekit.checks.pairs import run_backward, run_forward, with_dout
 
 
@@ -87,6 +87,7 @@ register(
         (reference.batch_norm2d_forward,),
         run_batch_norm_forward,
         _forward_cases,
+        second=NORM,
     )
 )
 register(
@@ -94,8 +95,9 @@ register(
         "batch_norm2d_backward",
         ("batch_norm2d_forward", "batch_norm2d_backward"),
         (reference.batch_norm2d_forward, reference.batch_norm2d_backward),
-        run_backward("dx", "dgamma", "dbeta"),
+        run_backward("dx", "dgamma", "dbeta", second=NORM),
         with_dout(_training_cases, reference.batch_norm2d_forward),
+        second=NORM,
     )
 )
 
@@ -133,6 +135,7 @@ register(
         (reference.group_norm_forward,),
         run_forward,
         _group_norm_cases,
+        second=NORM,
     )
 )
 register(
@@ -140,7 +143,8 @@ register(
         "group_norm_backward",
         ("group_norm_forward", "group_norm_backward"),
         (reference.group_norm_forward, reference.group_norm_backward),
-        run_backward("dx", "dgamma", "dbeta"),
+        run_backward("dx", "dgamma", "dbeta", second=NORM),
         with_dout(_group_norm_cases, reference.group_norm_forward),
+        second=NORM,
     )
 )

@@ -23,6 +23,7 @@ from coursekit.checks.properties import (
     share,
     weights_for_relu,
 )
+from coursekit.checks.second import another, pictures
 
 # --- first weights --------------------------------------------------------------------------
 
@@ -184,5 +185,6 @@ register(
         (reference.random_crop,),
         _run_random_crop,
         _crop_cases,
+        second=another(images=pictures),
     )
 )

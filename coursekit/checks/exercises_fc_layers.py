@@ -14,6 +14,7 @@ from coursekit import functional as F
 from coursekit.checks import references_fc as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack
+from coursekit.checks.second import another, between, labels
 
 
 def _labels(rng: Generator, n: int, num_classes: int) -> NDArray:
@@ -71,6 +72,7 @@ register(
         (reference.softmax_cross_entropy,),
         _run_loss,
         _softmax_cases,
+        second=another(targets=labels),
     )
 )
 register(
@@ -80,6 +82,7 @@ register(
         (reference.multi_margin_loss,),
         _run_loss,
         _margin_cases,
+        second=another(targets=labels),
     )
 )
 
@@ -113,7 +116,8 @@ def _run_pair(functions: Functions, inputs: dict[str, Any], *names: str) -> dict
     forward, backward = functions
     dout, args = inputs["dout"], [v for name, v in inputs.items() if name != "dout"]
     cache = unpack(forward(*args), "the forward", "out", "cache")["cache"]
-    forward(*(1 - arg for arg in args))
+    with between():
+        forward(*(v for name, v in another()(inputs).items() if name != "dout"))
     gradients = backward(dout, cache)
     if len(names) == 1:
         return {names[0]: gradients}

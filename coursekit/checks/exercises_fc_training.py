@@ -12,6 +12,7 @@ from coursekit.checks import references_fc as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack, unpack_list
 from coursekit.checks.properties import weights_for_relu
+from coursekit.checks.second import another, labels, positive
 
 
 def _labels(rng: Generator, n: int, num_classes: int) -> NDArray:
@@ -94,9 +95,19 @@ register(
         (reference.two_layer_loss,),
         _run_two_layer_loss,
         _two_layer_cases,
+        second=another(y=labels),
     )
 )
-register(Exercise("mlp_loss", ("mlp_loss",), (reference.mlp_loss,), _run_mlp_loss, _mlp_cases))
+register(
+    Exercise(
+        "mlp_loss",
+        ("mlp_loss",),
+        (reference.mlp_loss,),
+        _run_mlp_loss,
+        _mlp_cases,
+        second=another(y=labels),
+    )
+)
 
 
 # --- initialisation: what is compared is the distribution, not the numbers -----------------
@@ -199,6 +210,7 @@ register(
             ("s",),
             [{"lr": 0.1, "alpha": 0.9, "eps": 1e-6}, {"lr": 0.02, "alpha": 0.5, "eps": 0.1}],
         ),
+        second=another(s=positive),
     )
 )
 register(
@@ -211,5 +223,6 @@ register(
             ("m", "v"),
             [_ADAM, _ADAM | {"t": 1, "eps": 0.1}, _ADAM | {"t": 1000, "beta2": 0.999, "eps": 0.1}],
         ),
+        second=another(v=positive),
     )
 )

@@ -10,7 +10,9 @@ from coursekit.checks import references_norm as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack
 from coursekit.checks.pairs import run_backward, run_forward, with_dout
+from coursekit.checks.second import another, positive
 
+NORM = another(gamma=positive, running_var=positive)
 FAR = 3e5  # a mean at which E[x^2] - E[x]^2 has no right digit left, but x - mean has ten
 
 
@@ -111,6 +113,7 @@ register(
         (reference.batch_norm_forward,),
         run_batch_norm_forward,
         _forward_cases,
+        second=NORM,
     )
 )
 
@@ -133,6 +136,15 @@ def _run_steps(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
     return {name: returned.get(name) for name in STEPS}
 
 
+def _another_graph(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The values of a forward pass hang together, so another pass has to make them."""
+    x, gamma = 1 - inputs["x"], inputs["gamma"] + 1
+    eps = np.mean(inputs["std"] ** 2 - inputs["var"], dtype=x.dtype)
+    beta = np.mean(inputs["out"] - inputs["gamma"] * inputs["xhat"], axis=0)
+    values = reference.batch_norm_graph(x, gamma, beta, eps)
+    return {"dout": 1 - inputs["dout"], **values}
+
+
 def _steps_cases(rng: Generator) -> list[Case]:
     cases = []
     for c in _training_cases(rng):
@@ -150,6 +162,7 @@ register(
         (reference.batch_norm_backward_steps,),
         _run_steps,
         _steps_cases,
+        second=_another_graph,
     )
 )
 register(
@@ -157,8 +170,9 @@ register(
         "batch_norm_backward",
         ("batch_norm_forward", "batch_norm_backward"),
         (reference.batch_norm_forward, reference.batch_norm_backward),
-        run_backward("dx", "dgamma", "dbeta"),
+        run_backward("dx", "dgamma", "dbeta", second=NORM),
         with_dout(_training_cases, reference.batch_norm_forward),
+        second=NORM,
     )
 )
 
@@ -192,6 +206,7 @@ register(
         (reference.fold_batch_norm,),
         _run_fold,
         _fold_cases,
+        second=NORM,
     )
 )
 
@@ -224,6 +239,7 @@ register(
         (reference.layer_norm_forward,),
         run_forward,
         _layer_norm_cases,
+        second=NORM,
     )
 )
 register(
@@ -231,7 +247,8 @@ register(
         "layer_norm_backward",
         ("layer_norm_forward", "layer_norm_backward"),
         (reference.layer_norm_forward, reference.layer_norm_backward),
-        run_backward("dx", "dgamma", "dbeta"),
+        run_backward("dx", "dgamma", "dbeta", second=NORM),
         with_dout(_layer_norm_cases, reference.layer_norm_forward),
+        second=NORM,
     )
 )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from coursekit.checks import references_dropout as reference
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import unpack, unpack_list
+from coursekit.checks.second import another, labels, probabilities
 
 # --- first weights from a batch -------------------------------------------------------------
 
@@ -142,6 +143,7 @@ register(
         (reference.expected_calibration_error,),
         _run_calibration,
         _calibration_cases,
+        second=another(probabilities=probabilities, labels=labels),
         floats=(np.float64,),
     )
 )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from coursekit.checks.prints import Kept, kept
 from coursekit.checks.report import number
+from coursekit.checks.second import between, came_between
 
 if TYPE_CHECKING:
     from coursekit.checks.exercises import Case, Exercise, Functions
@@ -36,6 +37,7 @@ class Outcome:
         unwritten: the function that is still to be written, "" if there is none.
         half_written: what tells that only a part of it is missing, else "".
         printed: what the functions printed in their first calls, unless that was let through.
+        again: True if the problem came up in a call with second inputs.
     """
 
     results: dict[str, Any]
@@ -46,6 +48,7 @@ class Outcome:
     unwritten: str = ""
     half_written: str = ""
     printed: Kept | None = None
+    again: bool = False
 
 
 def execute(
@@ -66,16 +69,22 @@ def execute(
         results = {name: snapshot(value) for name, value in live.items()}
         problem = _damage(inputs, before, live)
         if not problem and case.has_arrays:
-            with kept():
-                _quietly(exercise.run, tagged, _other(case.build()))
+            with kept(), between():
+                _quietly(exercise.run, tagged, exercise.second(case.build()))
             problem = _overwritten(live, results)
     except BadReturn as error:
         told, unwritten = str(error), _unwritten(exercise.name, error.__cause__)
         half = told if unwritten else ""
-        return Outcome({}, told, told, unwritten=unwritten, half_written=half, printed=printed)
+        again = came_between(error)
+        return Outcome(
+            {}, told, told, unwritten=unwritten, half_written=half, printed=printed, again=again
+        )
     except _Crash as crash:
         sentence, unwritten = crash.sentence(), _unwritten(crash.function, crash.error)
-        return Outcome({}, sentence, crash.kind(), unwritten=unwritten, printed=printed)
+        again = came_between(crash)
+        return Outcome(
+            {}, sentence, crash.kind(), unwritten=unwritten, printed=printed, again=again
+        )
     return Outcome(results, problem, problem, bool(problem), single, printed=printed)
 
 
@@ -96,18 +105,6 @@ def _damage(inputs: dict[str, Any], before: dict[str, Any], results: dict[str, A
             if not result.startswith("cache") and _overlap(value, array):
                 return f"{result} shares memory with the argument {name}: return a new array"
     return ""
-
-
-def _other(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Other numbers in arrays of the same shapes."""
-
-    def change(value: Any) -> Any:
-        if isinstance(value, list):
-            return [change(v) for v in value]
-        is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-        return np.asarray(1 - value, value.dtype) if is_float else value
-
-    return {name: change(value) for name, value in inputs.items()}
 
 
 def _overwritten(live: dict[str, Any], results: dict[str, Any]) -> str:

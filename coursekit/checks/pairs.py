@@ -7,9 +7,11 @@ from numpy.random import Generator
 
 from coursekit.checks.exercises import Case, Functions
 from coursekit.checks.outcomes import BadReturn, unpack
+from coursekit.checks.second import Second, another, between
 
 Run = Callable[[Functions, dict[str, Any]], dict[str, Any]]
 Cases = Callable[[Generator], list[Case]]
+ANYTHING = another()
 
 
 def run_forward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -17,14 +19,20 @@ def run_forward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
     return {"out": unpack(functions[0](*inputs.values()), "it", "out", "cache")["out"]}
 
 
-def run_backward(*names: str) -> Run:
-    """Forward, another forward that must not get in between, backward with those results."""
+def run_backward(*names: str, second: Second = ANYTHING) -> Run:
+    """Forward, another forward that must not get in between, backward with those results.
+
+    Args:
+        names: of the gradients.
+        second: makes the inputs of the forward in between.
+    """
 
     def run(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
         forward, backward = functions
         args = [v for name, v in inputs.items() if name != "dout"]
         returned = forward(*args)
-        forward(1 - 2 * args[0], *args[1:])
+        with between():
+            forward(*[v for name, v in second(inputs).items() if name != "dout"])
         if not isinstance(returned, tuple | list) or len(returned) < 2:
             what = "out, the cache and what its exercise asks for"
             raise BadReturn(f"the forward should return {what}")

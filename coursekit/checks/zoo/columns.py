@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from coursekit.checks.references_conv import col2im, im2col, out_size
-from coursekit.checks.zoo.animal import animal
+from coursekit.checks.zoo.animal import animal, named
 
 IM2COL, COL2IM = "im2col", "col2im"
 
@@ -192,10 +192,22 @@ def windows_assigned(cols, x_shape, kh, kw, stride, padding):
     return _scattered(cols, x_shape, kh, kw, stride, padding, add=lambda old, new: new)
 
 
-@animal(COL2IM, "pixels learn from one of their windows only")
-def repeated_indices(cols, x_shape, kh, kw, stride, padding):
-    """= for += where windows overlap, window pixel by window pixel; or += with arrays of indices,
-    which counts a pixel once though it stands there several times (np.add.at counts them all)"""
+_LAST_ONE = """= for += where windows overlap, window pixel by window pixel, or += with arrays of
+    indices: either way a pixel keeps one gradient of several, and it should have their sum"""
+
+
+def _window_pixels_assigned(cols, x_shape, kh, kw, stride, padding):
+    n, c, h, w = x_shape
+    oh, ow = _sizes(x_shape, kh, kw, stride, padding)
+    windows = cols.reshape(n, oh, ow, c, kh, kw)
+    dx = np.zeros((n, c, h + 2 * padding, w + 2 * padding), cols.dtype)
+    for i, j in np.ndindex(kh, kw):
+        rows, columns = slice(i, i + stride * oh, stride), slice(j, j + stride * ow, stride)
+        dx[:, :, rows, columns] = windows[..., i, j].transpose(0, 3, 1, 2)
+    return dx[:, :, padding : padding + h, padding : padding + w]
+
+
+def _repeated_indices(cols, x_shape, kh, kw, stride, padding):
     n, c, h, w = x_shape
     oh, ow = _sizes(x_shape, kh, kw, stride, padding)
     dx = np.zeros((n, c, h + 2 * padding, w + 2 * padding), cols.dtype)
@@ -203,6 +215,15 @@ def repeated_indices(cols, x_shape, kh, kw, stride, padding):
     columns = np.arange(kw)[:, None, None] + stride * np.arange(ow)
     dx[:, :, rows, columns] += cols.reshape(n, oh, ow, c, kh, kw).transpose(0, 3, 4, 5, 1, 2)
     return dx[:, :, padding : padding + h, padding : padding + w]
+
+
+for _name, _function in (
+    ("window pixels assigned", _window_pixels_assigned),
+    ("repeated indices", _repeated_indices),
+):
+    animal(COL2IM, "pixels learn from one of their windows only")(
+        named(_function, _name, _LAST_ONE)
+    )
 
 
 @animal(COL2IM, "gradients too small wherever windows overlap")

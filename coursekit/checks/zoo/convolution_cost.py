@@ -52,6 +52,15 @@ def one_window_too_few(c_in, c_out, kernel_size, stride, padding, h, w):
     )
 
 
+@animal(COST, "the last row is missing where the stride is larger than 1")
+def one_inside_the_division(c_in, c_out, kernel_size, stride, padding, h, w):
+    """the + 1 of the output size stands inside the division; it comes after it."""
+    return _cost(
+        *(c_in, c_out, kernel_size, stride, padding, h, w),
+        size=lambda side, k: (side + 2 * padding - k + 1) // stride,
+    )
+
+
 @animal(COST, "one row too many where the stride leaves pixels over")
 def size_rounded_up(c_in, c_out, kernel_size, stride, padding, h, w):
     """the output size is rounded up; a window that does not fit is left out."""

@@ -10,6 +10,7 @@ from torch import nn
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
 from coursekit.checks.properties import count
+from coursekit.checks.second import between
 from coursekit.port.checks import references as reference
 from coursekit.port.checks.probe import seeded, to_array
 
@@ -82,7 +83,8 @@ def _run_function(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any
     out = functions[0](x, w, b, inputs["stride"], inputs["padding"])
     if not isinstance(out, torch.Tensor) or out.grad_fn is None:
         raise BadReturn("its result does not hang on a graph: call the Function by its apply")
-    functions[0](1 - x, 2 * w, b, inputs["stride"], inputs["padding"])  # must not get in between
+    with between():  # whose leftovers must not get in between
+        functions[0](1 - x, 2 * w, b, inputs["stride"], inputs["padding"])
     dout = torch.from_numpy(inputs["dout"])
     results: dict[str, Any] = {"out": out.detach().numpy()}
     results |= _asked(out, dout, inputs["learns"])

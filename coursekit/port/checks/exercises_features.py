@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack
 from coursekit.checks.properties import GlobalDraws, count, plausible
+from coursekit.checks.second import another, labels, pictures, positive
 from coursekit.port.checks import references_transfer as reference
 from coursekit.port.checks.probe import to_array
 
@@ -51,6 +52,7 @@ register(
         (reference.prepare,),
         _run_prepare,
         _picture_cases,
+        second=another(images=pictures, mean=pictures, std=positive),
         rtol=1e-4,
         floats=(np.float64,),
     )
@@ -129,6 +131,7 @@ register(
         (reference.balanced_subset,),
         _run_subset,
         _subset_cases,
+        second=another(labels=labels),
         floats=(np.float64,),
     )
 )
@@ -174,6 +177,7 @@ register(
         (reference.linear_probe,),
         _run_probe,
         _probe_cases,
+        second=another(labels=labels),
         rtol=1e-6,
         floats=(np.float64,),
     )

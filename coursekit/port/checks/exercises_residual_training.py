@@ -11,6 +11,7 @@ from torch import nn
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
 from coursekit.checks.properties import count
+from coursekit.checks.second import another, labels
 from coursekit.port.checks import references_residual as reference
 from coursekit.port.checks.probe import (
     Witness,
@@ -65,6 +66,7 @@ register(
         (reference.smoothed_cross_entropy,),
         _run_smoothed,
         _smoothed_cases,
+        second=another(y=labels),
     )
 )
 

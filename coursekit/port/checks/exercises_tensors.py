@@ -10,8 +10,10 @@ from torch import nn
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
+from coursekit.checks.second import another, pictures, positive
 from coursekit.port.checks import references as reference
 from coursekit.port.checks.probe import to_array
+from coursekit.port.checks.probe_residual import call, fill, warm_up
 
 # --- pixels ---------------------------------------------------------------------------------
 
@@ -49,6 +51,7 @@ register(
         (reference.pixels_to_tensor,),
         _run_pixels,
         _pixel_cases,
+        second=another(images=pictures, mean=pictures, std=positive),
         rtol=1e-4,  # the result is float32
         floats=(np.float64,),
     )
@@ -123,20 +126,15 @@ def _run_lenet(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
     net = functions[0](*sizes, ACTIVATIONS[inputs["activation"]])
     if not isinstance(net, nn.Module):
         raise BadReturn(f"lenet should return a module, got a {type(net).__name__}")
-    # The same numbers into every net, in the order of its parameters.
-    rng = np.random.default_rng(0)
-    shapes = [tuple(p.shape) for p in net.parameters()]
-    for p in net.parameters():
-        draw = rng.standard_normal(p.shape) / np.sqrt(max(1.0, p.numel() / p.shape[0]))
-        p.data = torch.from_numpy(draw)
-    wanted = [tuple(p.shape) for p in reference.lenet(*sizes, nn.ReLU).parameters()]
-    try:
-        with torch.no_grad():
-            logits = net.eval()(torch.from_numpy(inputs["x"]))
-    except RuntimeError as error:
-        raise BadReturn(f"the net cannot take {inputs['x'].shape}: {error}") from error
-    if shapes != wanted:
-        raise BadReturn(f"the net's parameters should have shapes {wanted}, got {shapes}")
+    x = torch.from_numpy(inputs["x"])
+    with torch.no_grad():
+        warm_up(net.double(), x)
+        shapes = [tuple(p.shape) for p in net.parameters()]
+        wanted = [tuple(p.shape) for p in reference.lenet(*sizes, nn.ReLU).parameters()]
+        if sorted(shapes) != sorted(wanted):  # in whatever order the layers were made
+            raise BadReturn(f"the net's parameters should have shapes {wanted}, got {shapes}")
+        fill(net)
+        logits = call(net.eval(), x)
     return {"the logits": to_array(logits, "the logits")}
 
 

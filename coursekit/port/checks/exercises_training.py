@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn, unpack, unpack_list
 from coursekit.checks.properties import count
+from coursekit.checks.second import another, labels
 from coursekit.port.checks import references as reference
 from coursekit.port.checks.probe import (
     Witness,
@@ -89,6 +90,7 @@ register(
         (reference.training_step,),
         _run_training_step,
         _step_cases,
+        second=another(y=labels),
         floats=(np.float64,),
     )
 )
@@ -140,6 +142,7 @@ register(
         (reference.evaluate,),
         _run_evaluate_safely,
         _evaluate_cases,
+        second=another(y=labels),
         floats=(np.float64,),
     )
 )
@@ -199,6 +202,7 @@ register(
         _run_train_epochs,
         _epoch_cases,
         rtol=1e-6,
+        second=another(y=labels),
         floats=(np.float64,),
     )
 )
@@ -237,6 +241,7 @@ register(
         _run_accumulated,
         _accumulated_cases,
         rtol=1e-6,
+        second=another(y=labels),
         floats=(np.float64,),
     )
 )

@@ -8,10 +8,12 @@ import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.parameter import is_lazy
 
 from coursekit.checks.exercises import Case, Exercise, Functions, register
 from coursekit.checks.outcomes import BadReturn
 from coursekit.checks.properties import count
+from coursekit.checks.second import another, labels
 from coursekit.port.checks import references_transfer as reference
 from coursekit.port.checks.probe import (
     Witness,
@@ -79,6 +81,8 @@ def _run_replace_head(functions: Functions, inputs: dict[str, Any]) -> dict[str,
         net = _Like(family, inputs["before"])
         old = {name: value.clone() for name, value in net.state_dict().items()}
         returned = functions[0](net, classes)
+        if returned is net and any(map(is_lazy, net.parameters())):
+            _scores(net)  # lazy layers learn their size
     if returned is not net:
         came = "None" if returned is None else f"a {type(returned).__name__} that is another"
         raise BadReturn(f"its result should be the net itself, got {came}")
@@ -106,12 +110,16 @@ def _run_replace_head(functions: Functions, inputs: dict[str, Any]) -> dict[str,
     results["those that can learn"] = float(sum(p.requires_grad for p in rest.values()))
     moved = [n for n, p in rest.items() if n not in old or not torch.equal(p, old[n])]
     results["those that changed"] = float(len(moved))
-    try:
-        scores = net.eval()(torch.zeros(2, 4))
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise BadReturn(f"the net cannot be used any more: {error}") from error
+    scores = _scores(net)
     results |= {f"columns of the scores, head {i}": float(s.shape[1]) for i, s in enumerate(scores)}
     return results
+
+
+def _scores(net: nn.Module) -> tuple[Tensor, ...]:
+    try:
+        return net.eval()(torch.zeros(2, 4))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise BadReturn(f"the net cannot be used any more: {error}") from error
 
 
 def _head_cases(rng: Generator) -> list[Case]:
@@ -333,7 +341,10 @@ def _rate_cases(rng: Generator) -> list[Case]:
 def _register(name: str, run: Callable, cases: Callable, rtol: float = 1e-7) -> None:
     functions = (getattr(reference, name),)
     floats = (np.float64,)
-    register(Exercise(name, (name,), functions, run, cases, rtol=rtol, floats=floats))
+    second = another(y=labels)
+    register(
+        Exercise(name, (name,), functions, run, cases, rtol=rtol, floats=floats, second=second)
+    )
 
 
 _register("replace_head", _run_replace_head, _head_cases)

@@ -1,7 +1,7 @@
 """How lesson 5's checks run nets and functions of which they know neither names nor order."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,22 +16,21 @@ from coursekit.checks.prints import kept
 from coursekit.port.checks.probe import to_array
 
 
-def fill(net: nn.Module, *, in_order: bool) -> None:
+def fill(net: nn.Module, order: Iterable[nn.Module] | None = None) -> None:
     """Put numbers into all parameters that depend on role and shape, not on names.
 
-    A role is to be a parameter of that name of a batch norm, or of anything else.
+    A role is to be the weight of a batch norm, its bias, or anything else.
 
     Args:
         net: any; it gets float64.
-        in_order: True if equal roles of equal shape differ by the order in which layers were made;
-            False if they get equal numbers, so that the order in which they were made is free.
+        order: in which its layers are used, if equal roles of equal shape shall differ by it.
     """
     seen: Counter = Counter()
-    for module in net.modules():
+    for module in dict.fromkeys([*(order or ()), *net.modules()]):
         norm = isinstance(module, _BatchNorm)
         for name, p in module.named_parameters(recurse=False):
-            role = norm, name, tuple(p.shape)
-            key = [norm, *map(ord, name), *p.shape, seen[role] if in_order else 0]
+            role = norm, name if norm else "", tuple(p.shape)
+            key = [norm, *map(ord, role[1]), *p.shape, seen[role] if order is not None else 0]
             seen[role] += 1
             draw = np.random.default_rng(list(map(int, key))).standard_normal(p.shape)
             if p.ndim > 1:
@@ -51,13 +50,13 @@ def run_net(make: Callable[[], Any], x: NDArray, *, in_order: bool) -> dict[str,
             raise BadReturn(f"its result should be a module, got a {type(net).__name__}")
         net.double()
         with torch.no_grad():
-            _call(net.eval(), pictures, first=True)  # lazy layers learn their size
-            fill(net, in_order=in_order)
-            training = to_array(_call(net.train(), pictures), "its output in training mode")
-            evaluation = to_array(_call(net.eval(), pictures), "its output in evaluation mode")
+            order = warm_up(net, pictures)
+            fill(net, order if in_order else None)
+            training = to_array(call(net.train(), pictures), "its output in training mode")
+            evaluation = to_array(call(net.eval(), pictures), "its output in evaluation mode")
         leaf = pictures.clone().requires_grad_()
         # Not in training mode: batch norm, then a mean over one picture, is the same for any x.
-        out = _call(net.eval(), leaf)
+        out = call(net.eval(), leaf)
         backward(out, "the net's output")
     grads = [p.grad for p in net.parameters()]
     return {
@@ -74,7 +73,26 @@ def run_net(make: Callable[[], Any], x: NDArray, *, in_order: bool) -> dict[str,
     }
 
 
-def _call(net: nn.Module, x: torch.Tensor, *, first: bool = False) -> Any:
+def warm_up(net: nn.Module, x: torch.Tensor) -> list[nn.Module]:
+    """A first pass in evaluation mode, in which lazy layers learn their size.
+
+    Returns:
+        the layers in the order in which they are used, which is the same however they were made.
+    """
+    order: list[nn.Module] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, _: order.append(layer))
+        for layer in net.modules()
+    ]
+    try:
+        call(net.eval(), x, first=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return order
+
+
+def call(net: nn.Module, x: torch.Tensor, *, first: bool = False) -> Any:
     """The net's output; what a learner's ``forward`` prints is seen in its first call only."""
     try:
         with nullcontext() if first else kept():

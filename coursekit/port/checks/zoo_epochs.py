@@ -121,6 +121,12 @@ def never_divided(net, x, y, size):
     return _pieces(net, x, y, size, loss=cross_entropy, share=lambda piece: 1)
 
 
+@animal(PIECES, "steps k times too long for k pieces")
+def divided_by_size(net, x, y, size):
+    """the sum over a piece is divided by size; it has to be divided by the whole batch, len(x)."""
+    return _pieces(net, x, y, size, share=lambda piece: 1 / size)
+
+
 @animal(PIECES, "hard to tell: a smaller last piece counts too much")
 def pieces_count_alike(net, x, y, size):
     """the pieces' means count alike; the last piece may be smaller, so pictures must."""

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from coursekit.checks.zoo.animal import animal
+from coursekit.checks.zoo.animal import animal, named
 from coursekit.port.checks.references_residual import l1_penalty, smoothed_cross_entropy
 
 SMOOTH, L1 = "smoothed_cross_entropy", "l1_penalty"
@@ -247,6 +247,30 @@ def linear_layers_only(net, strength):
     layers = [m for m in net.modules() if isinstance(m, nn.Linear)]
     chosen = {m.weight: 0 for m in layers if m.weight.requires_grad}
     return _penalty(chosen, strength) if chosen else l1_penalty(net, strength) * 0
+
+
+def _of_two_kinds(net, strength, *, frozen, twice):
+    """Linear and Conv2d by their type, with places for two more bugs."""
+    layers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    chosen = [m.weight for m in layers if frozen or m.weight.requires_grad]
+    chosen = chosen if twice else list(dict.fromkeys(chosen))
+    return _penalty(chosen, strength) if chosen else l1_penalty(net, strength) * 0
+
+
+_BY_TYPE = "only weights of Linear and Conv2d are punished; other layers have some of two axes too"
+for _name, _more, _frozen, _twice in (
+    ("", "", False, False),
+    (" frozen too", "; and frozen ones are, which cannot change", True, False),
+    (" shared twice", "; and one that two layers share counts twice", False, True),
+    (" all of them", "; and frozen ones are, and shared ones twice", True, True),
+):
+
+    def _two_kinds(net, strength, frozen=_frozen, twice=_twice):
+        return _of_two_kinds(net, strength, frozen=frozen, twice=twice)
+
+    animal(L1, "embeddings and sequences that are never punished")(
+        named(_two_kinds, f"linear and conv2d{_name}", _BY_TYPE + _more)
+    )
 
 
 @animal(L1, "linear layers that are never punished")

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from coursekit.checks.zoo.animal import animal
+from coursekit.checks.zoo.animal import animal, named
 from coursekit.port.checks import references_transfer as right
 
 HEADS, FREEZE = "replace_head", "freeze"
@@ -177,10 +177,20 @@ def eval_once(net, keep):
     _frozen(net, keep, norms=lambda layer: layer.eval())
 
 
-@animal(FREEZE, "features that depend on the batch, beside statistics that stand still")
-def momentum_of_zero(net, keep):
-    """momentum is 0: statistics stand still, but in training mode batch norm uses the batch's."""
-    _frozen(net, keep, norms=lambda layer: setattr(layer, "momentum", 0.0))
+_BATCH_ALL_THE_SAME = """frozen batch norms use the batch's statistics in training mode: a momentum
+    of 0, or track_running_stats = False, keeps their own from moving and is no evaluation mode"""
+
+for _name, _attribute, _value in (
+    ("momentum of zero", "momentum", 0.0),
+    ("statistics not tracked", "track_running_stats", False),
+):
+
+    def _still(net, keep, attribute=_attribute, value=_value):
+        _frozen(net, keep, norms=lambda layer: setattr(layer, attribute, value))
+
+    animal(FREEZE, "features that depend on the batch, beside statistics that stand still")(
+        named(_still, _name, _BATCH_ALL_THE_SAME)
+    )
 
 
 @animal(FREEZE, "a loss that does not move")
