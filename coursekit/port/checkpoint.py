@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from coursekit.data.files import written_whole
 
@@ -108,7 +108,7 @@ def check_state(net: torch.nn.Module, state: Any) -> None:
     first: dict[tuple[Any, ...], str] = {}
     for name, value in own.items():
         given = state[name]
-        if not isinstance(value, torch.Tensor) or isinstance(value, UninitializedTensorMixin):
+        if not isinstance(value, torch.Tensor) or is_lazy(value):
             continue  # an extra state, or a lazy layer that takes any shape
         if not isinstance(given, torch.Tensor) or given.is_complex() or given.is_meta:
             kind = given.dtype if isinstance(given, torch.Tensor) else type(given).__name__
