@@ -74,21 +74,24 @@ class LRScheduler:
         Raises:
             ValueError: ``state`` is another schedule's; nothing is changed.
         """
-        before, kind = self.state_dict(), type(self).__name__
-        vars(self).update(_fitting(kind, before, state))
+        before = self.state_dict()
+        vars(self).update(_fitting(self, state))
         try:
             self._apply()
         except Exception as error:
             vars(self).update(before)
-            raise ValueError(f"state does not fit {kind}: {error}") from error
+            raise ValueError(f"state does not fit {type(self).__name__}: {error}") from error
 
 
-def _fitting(kind: str, own: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """Return ``state`` if a schedule that has ``own`` can take it, else raise ``ValueError``."""
-    if missing := sorted(own.keys() - state.keys()):
-        raise ValueError(f"state does not fit {kind}: got {sorted(state)}; needed {missing} too")
-    for name, value in own.items():
-        came = state[name]
+def _fitting(scheduler: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """Return ``state`` if ``scheduler`` can take it, else raise ``ValueError``."""
+    own, kind = scheduler.state_dict(), type(scheduler)
+    # A learner's own schedule may get an attribute on its way.
+    if kind.__module__ == __name__ and own.keys() != state.keys():
+        odd = sorted(own.keys() ^ state.keys())
+        raise ValueError(f"state does not fit {kind.__name__}: names that differ {odd}")
+    for name in own.keys() & state.keys():
+        value, came = own[name], state[name]
         alike = (
             isinstance(came, type(value))
             or value is None
@@ -299,7 +302,7 @@ class ReduceLROnPlateau:
         Raises:
             ValueError: ``state`` is another schedule's; nothing is changed.
         """
-        vars(self).update(_fitting(type(self).__name__, self.state_dict(), state))
+        vars(self).update(_fitting(self, state))
 
 
 def waits_for_metric(scheduler: Any) -> bool:

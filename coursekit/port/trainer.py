@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -441,8 +442,12 @@ class Trainer(TrainingLoop):
     def _states(self) -> dict[str, Any]:
         return super()._states() | {"scaler": self._scaler.state_dict()}
 
-    def _check_states(self, states: dict[str, Any]) -> None:
-        """PyTorch's optimizers take averages of any shape and fail at the next update."""
+    def _check_states(self, meta: dict[str, Any], states: dict[str, Any]) -> None:
+        """What PyTorch's schedules and optimizers would take and fail with at the next update."""
+        if self.scheduler is not None:
+            missing = sorted(self.scheduler.state_dict().keys() - meta["scheduler"].keys())
+            if missing:
+                raise ValueError(f"the schedule's state has no {missing}")
         params = list(self._optimized())
         for i, slots in states["optimizer"]["state"].items():
             for name, value in slots.items():
@@ -467,6 +472,9 @@ class Trainer(TrainingLoop):
     def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         ours = "coursekit.port.Trainer"
         try:
+            with ZipFile(path) as file:
+                if file.testzip() is not None:  # torch.load does not ask
+                    raise BadZipFile("checksum")
             content = read_tensors(path)
         except (FileNotFoundError, PermissionError):
             raise

@@ -113,7 +113,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
         """Compare the latest epochs with the best before them."""
-        losses = np.array([row["val_loss"] for row in trainer.history.epochs])
+        losses = np.array([row["val_loss"] for row in trainer.history.epochs], dtype=float)
         losses[np.isnan(losses)] = np.inf  # argmin would take nan for the smallest
         if len(losses) - 1 - int(np.argmin(losses)) >= self.patience:
             trainer.should_stop = True

@@ -455,7 +455,7 @@ class TrainingLoop:
         check_run(path, meta, states, self._setup(), own["net"])
         before = self._standing()
         try:
-            self._check_states(states)
+            self._check_states(meta, states)
             self._restore(meta, states)
         except BaseException as error:
             self._restore(*before)
@@ -505,7 +505,7 @@ class TrainingLoop:
         meta, states = copy.deepcopy((self._meta(), states))
         return meta, {**states, "best": best}
 
-    def _check_states(self, states: dict[str, Any]) -> None:
+    def _check_states(self, meta: dict[str, Any], states: dict[str, Any]) -> None:
         """Raise ``ValueError`` for what the parts would not notice themselves."""
 
     def _restore(self, meta: dict[str, Any], states: dict[str, Any]) -> None:
