@@ -1,18 +1,22 @@
 """``gradcheck``: is this backward the derivative of this forward? A verdict, not a number to read.
 
-Besides the comparison with central differences it looks for what those cannot see: gradients
-of the wrong shape or dtype, inputs changed in place, results that share memory with inputs,
-and caches that a second call overwrites.
+What differences need comes first: a forward that is one function, computed in float64, and a
+backward that returns arrays. Besides the comparison with central differences it looks for what
+those cannot see: gradients of the wrong shape or dtype, inputs changed in place, results that share
+memory with inputs, and caches that a second call overwrites.
 """
 
+import copy
 import inspect
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.checks.gradcheck_result import GradCheckResult
+from coursekit.checks.gradcheck_result import ArgumentReport, GradCheckResult
+from coursekit.checks.precision import coarse
 from coursekit.checks.probe import Probe, Tolerance, compare
 
 
@@ -35,8 +39,9 @@ def gradcheck(
         backward: ``gradients = backward(dout, cache)``, one gradient or a tuple of them for the
             leading floating-point arrays of ``args`` in order (None for one left out). A loss's
             ``backward(cache)``, without ``dout``, will do as well.
-        args: arguments of ``forward``. Floating-point arrays are copied to float64; everything
-            else (integer targets, a stride) goes through as it is.
+        args: arguments of ``forward``. Floating-point arrays are copied to float64. A random
+            generator is copied for each call, so that all of them draw the same. Everything else
+            (integer targets, a stride) goes through as it is.
         names: names of ``args`` for the messages; read off ``forward``'s signature if None.
         eps: step of the differences, for arguments of size 1; smaller ones get a smaller step.
         rtol: how far a gradient may be off, as a fraction of itself.
@@ -52,12 +57,13 @@ def gradcheck(
         the result: true if all is well; ``print`` it, ``.plot()`` it or ``.raise_if_failed()``.
 
     Raises:
-        ValueError: no argument is a floating-point array, or ``names`` does not fit.
+        ValueError: no argument is a floating-point array with entries, one holds a number that is
+            not finite, ``names`` does not fit, or a setting is out of range.
     """
     args = tuple(_as_float64(a) for a in args)
     names = _names(forward, args, names)
-    if not any(_is_float_array(a) for a in args):
-        raise ValueError(f"gradcheck needs a floating-point array among {list(names)}, got none")
+    _usable(args, names)
+    in_range(eps, rtol, atol, max_entries)
     rng = np.random.default_rng(seed)
     pair = _Pair(forward, backward, args, names, rng, allow_views)
     try:
@@ -70,7 +76,25 @@ def gradcheck(
         compare(probe, k, names[k], gradient, tolerance, max_entries, rng)
         for k, gradient in gradients.items()
     ]
+    if too_coarse := precision_problem(probe, reports):
+        return GradCheckResult([*pair.problems, too_coarse], [], names=list(names))
     return GradCheckResult(pair.problems, reports, probe=probe)
+
+
+def in_range(eps: float, rtol: float, atol: float, max_entries: int) -> None:
+    """Refuse settings with which nothing would be compared."""
+    for name, value, least in (("eps", eps, 0), ("rtol", rtol, -1), ("atol", atol, -1)):
+        if not least < value < 1 and not value == 0 > least:
+            low = "above 0" if least == 0 else "at least 0"
+            raise ValueError(f"{name}: got {value}; needed a number {low} and below 1")
+    if max_entries < 1:
+        raise ValueError(f"max_entries: got {max_entries}; needed at least 1")
+
+
+def precision_problem(probe: Probe, reports: list[ArgumentReport]) -> str | None:
+    """What :func:`coarse` says of the first argument whose gradient does not agree."""
+    found = (coarse(probe, r) for r in reports if r.problem())
+    return next((sentence for sentence in found if sentence), None)
 
 
 class _Broken(Exception):
@@ -103,7 +127,7 @@ class _Pair:
 
     def value_at(self, arrays: dict[int, NDArray]) -> Any:
         """``out`` with the floating-point arguments replaced; what the differences call."""
-        args = tuple(_frozen(arrays.get(i, a)) for i, a in enumerate(self.args))
+        args = tuple(_frozen(arrays.get(i, _copy(a))) for i, a in enumerate(self.args))
         return self._run(self.forward, args)[0]
 
     def examine(self) -> dict[int, NDArray]:
@@ -117,6 +141,7 @@ class _Pair:
         given = [_copy(a) for a in self.args]
         out, cache = self._run(self.forward, given)
         self._unchanged("forward", given, self.args, self.names)
+        _a_float64("forward", "out", out)
         _finite("forward", "out", out)
         self.dout = self._upstream(out)
         dout = _copy(self.dout)
@@ -128,6 +153,12 @@ class _Pair:
     def _second_call(self, out: Any, gradients: dict[int, NDArray]) -> None:
         """Run forward on other inputs between a forward and its backward, then backward twice."""
         first, cache = self._run(self.forward, [_frozen(_copy(a)) for a in self.args])
+        if not _same(first, out):
+            raise _Broken(
+                "forward gives another result for the same arguments: it draws at random, or keeps "
+                "something between calls; let it draw from a generator that is one of its "
+                "arguments, or make one inside of it (np.random.default_rng(0))"
+            )
         others = [0.5 * a + 0.1 if _is_float_array(a) else _copy(a) for a in self.args]
         self._run(self.forward, [_frozen(np.asarray(a) if _is_array(a) else a) for a in others])
         if not _same(first, out):
@@ -138,7 +169,7 @@ class _Pair:
             if wrong:
                 self.problems.append(
                     f"backward {when} gives another gradient of {', '.join(wrong)}: "
-                    "something outside this call's cache was used, or the cache was changed"
+                    "something outside of this call's cache was used or drawn, or the cache changed"
                 )
                 return
 
@@ -171,19 +202,20 @@ class _Pair:
                 raise _Broken(f"backward(cache) takes no dout, but out has shape {np.shape(out)}")
             return np.float64(1)
         dout = self.rng.standard_normal(np.shape(out))
-        return dout if np.ndim(out) else np.float64(1.5 + abs(dout))
+        return dout if np.ndim(out) else np.array(1.5 + abs(dout))
 
     def _gradients(self, returned: Any) -> dict[int, NDArray]:
         """Match what backward returned with the leading floating-point arguments."""
         several = list(returned) if isinstance(returned, tuple | list) else [returned]
+        several = [_gradient(g) for g in several]
         if any(g is not None for g in several[len(self.floats) :]):
             raise _Broken(
                 f"backward returns {len(several)} gradients, but forward has only "
                 f"{len(self.floats)} floating-point arrays"
             )
-        gradients = {
-            i: np.asarray(g) for i, g in zip(self.floats, several, strict=False) if g is not None
-        }
+        gradients = {i: g for i, g in zip(self.floats, several, strict=False) if g is not None}
+        if not gradients:
+            raise _Broken("backward returns None: it has to return the gradients")
         for i, g in gradients.items():
             if g.shape != self.args[i].shape:
                 raise _Broken(
@@ -265,6 +297,8 @@ def _as_float64(value: Any) -> Any:
 
 
 def _copy(value: Any) -> Any:
+    if isinstance(value, np.random.Generator | np.random.RandomState | random.Random):
+        return copy.deepcopy(value)
     return value.copy() if _is_array(value) else value
 
 
@@ -292,7 +326,56 @@ def _finite(which: str, what: str, value: Any) -> None:
         raise _Broken(f"{which} gives a number that is not finite: {what}{where} is {found}")
 
 
+def _usable(args: Sequence[Any], names: Sequence[str]) -> None:
+    floats = {name: a for name, a in zip(names, args, strict=True) if _is_float_array(a)}
+    if not floats:
+        raise ValueError(f"gradcheck needs a floating-point array among {list(names)}, got none")
+    if not any(a.size for a in floats.values()):
+        raise ValueError(f"{', '.join(floats)}: got no entries; needed at least one")
+    for name, a in floats.items():
+        if not np.isfinite(a).all():
+            where = tuple(map(int, np.argwhere(~np.isfinite(a))[0]))
+            raise ValueError(f"{name}: got {a[where]} at index {where}; needed finite numbers")
+
+
+def _a_float64(which: str, what: str, value: Any) -> None:
+    """An array of float64, or a number, or a sentence about what it is."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return
+    if not isinstance(value, np.ndarray | np.floating):
+        raise _Broken(f"{which} must return {what} as one array or one number, got {told(value)}")
+    if value.dtype != np.float64:
+        raise _Broken(
+            f"{which} of float64 arguments returns {what} as {value.dtype}: differences need "
+            "float64, so compute in the dtype of the arguments"
+        )
+
+
+def _gradient(value: Any) -> NDArray | None:
+    """A gradient as an array; :class:`_Broken` for what is none."""
+    if value is None:
+        return None
+    if sentence := no_gradient(value):
+        raise _Broken(f"backward must return one array, or a tuple of them: {sentence}")
+    return np.asarray(value)
+
+
+def no_gradient(value: Any) -> str:
+    """What a value is that is no array of real numbers, else ""."""
+    if not isinstance(value, np.ndarray | np.generic | int | float):
+        return f"got {told(value)}"
+    kind = np.asarray(value).dtype
+    return "" if kind.kind in "fiu" else f"got an array of {kind}"
+
+
+def told(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, dict):
+        return f"a dict with the keys {', '.join(map(str, value)) or 'none'}"
+    return _describe(value)
+
+
 def _describe(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"a tuple of {len(value)}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
     return f"an array of shape {value.shape}" if _is_array(value) else type(value).__name__

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.checks.gradcheck import in_range, no_gradient, precision_problem, told
 from coursekit.checks.gradcheck_result import GradCheckResult
 from coursekit.checks.probe import Probe, Tolerance, compare
 
@@ -52,6 +53,7 @@ def gradcheck_module(
     Returns:
         the result, with parameters under their names ("1.weight") and the input as "x".
     """
+    in_range(eps, rtol, atol, max_entries)
     net, criterion = copy.deepcopy((net, criterion or _cross_entropy()))
     parameters = dict(net.named_parameters())
     rng = np.random.default_rng(seed)
@@ -70,7 +72,10 @@ def gradcheck_module(
         return criterion(net(values["x"]), targets)
 
     net.zero_grad()
-    if loss_at(arrays) != loss_at(arrays):
+    loss = loss_at(arrays)
+    if problem := _no_loss(loss):
+        return GradCheckResult([problem], [], names=list(arrays))
+    if loss != loss_at(arrays):
         problem = (
             "two forward passes differ: switch randomness (dropout) off, or give the net's random "
             "layers a reseed method"
@@ -79,10 +84,17 @@ def gradcheck_module(
     dx = net.backward(criterion.backward())
     gradients = {name: p.grad for name, p in parameters.items()} | {"x": dx}
     problems = [f"no gradient reached {k}" for k, g in gradients.items() if g is None and k != "x"]
+    strange = {k: what for k, g in gradients.items() if g is not None and (what := no_gradient(g))}
+    problems += [f"the gradient of {k} should be an array: {what}" for k, what in strange.items()]
     problems += [
         f"the gradient of {k} has shape {np.shape(g)}, {k} itself {arrays[k].shape}"
         for k, g in gradients.items()
-        if g is not None and np.shape(g) != arrays[k].shape
+        if g is not None and k not in strange and np.shape(g) != arrays[k].shape
+    ]
+    problems += [
+        f"the gradient of {k} has numbers that are not finite"
+        for k, g in gradients.items()
+        if g is not None and k not in strange and not np.isfinite(g).all()
     ]
     if problems:
         return GradCheckResult(problems, [], names=list(arrays))
@@ -92,7 +104,18 @@ def gradcheck_module(
         for k, g in gradients.items()
         if g is not None
     ]
+    if too_coarse := precision_problem(probe, reports):
+        return GradCheckResult([too_coarse], [], names=list(arrays))
     return GradCheckResult([], reports, probe=probe)
+
+
+def _no_loss(loss: Any) -> str:
+    """What a loss is that differences cannot be taken of, else ""."""
+    if np.ndim(loss) or isinstance(loss, dict | str) or loss is None:
+        return f"the criterion should return one number, got {told(loss)}"
+    if not np.isfinite(loss):
+        return f"the loss is {loss}: check at other inputs, or look for a log of 0"
+    return ""
 
 
 def _widen_buffers(module: Any) -> None:
