@@ -301,7 +301,10 @@ def test_grad_cam_agrees_with_pytorch(net, x, layer, at):
 
 def test_grad_cam_is_zero_where_nothing_speaks_for_the_class(x):
     net = nn.Sequential(
-        nn.Conv2d(3, 2, 1, dtype=np.float64), nn.ReLU(), nn.GlobalAvgPool2d(), nn.Linear(2, 2)
+        nn.Conv2d(3, 2, 1, dtype=np.float64),
+        nn.ReLU(),
+        nn.GlobalAvgPool2d(),
+        nn.Linear(2, 2, dtype=np.float64),
     )
     net[3].weight.data = np.array([[1.0, 1.0], [-1.0, -1.0]])
     heat = atlas.grad_cam(net, x, 0, "1.ReLU")

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from coursekit import kernels
-from coursekit.functional._validate import check_float, check_shape
+from coursekit.functional._validate import check_float, check_gradient
 
 Cache = tuple[NDArray[np.bool_] | None, float, tuple[int, ...]]
 
@@ -38,8 +38,10 @@ def dropout_forward(
         raise ValueError(f"p must lie in [0, 1], got {p}")
     if not training or p == 0:
         return x.copy(order="K"), (None, 1.0, x.shape)
-    if rng is None:
-        raise ValueError("rng must be a numpy.random.Generator to draw a mask, got None")
+    if not isinstance(rng, Generator):
+        raise ValueError(
+            f"rng must be a numpy.random.Generator to draw a mask, got {type(rng).__name__}"
+        )
     keep = _draw(x.shape, 1 - p, rng)
     scale = 0.0 if p == 1 else 1 / (1 - p)
     return kernels.dropout(x, keep, scale=scale), (keep, scale, x.shape)
@@ -69,7 +71,7 @@ def dropout_backward(dout: NDArray, cache: Cache) -> NDArray:
         ValueError: ``dout`` does not have the shape of ``out``.
     """
     keep, scale, shape = cache
-    check_shape("dout", dout, shape, "to match out")
+    dout = check_gradient(dout, shape)
     if keep is None:
         return dout
     return kernels.dropout(dout, keep, scale=scale)

@@ -6,7 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.functional._validate import check_float, check_shape
+from coursekit.functional._validate import (
+    check_float,
+    check_gradient,
+    check_like,
+    check_not_negative,
+    check_shape,
+)
 
 
 class GroupNormCache(NamedTuple):
@@ -35,16 +41,16 @@ def group_norm_forward(
     Args:
         x: inputs, shape (N, C) or (N, C, *).
         num_groups: how many groups; divides C.
-        weight: scale γ, shape (C,), or None for 1.
-        bias: shift β, shape (C,), or None for 0.
+        weight: scale γ, shape (C,), dtype of x, or None for 1.
+        bias: shift β, shape (C,), likewise, or None for 0.
         eps: added to the variance, under the root.
 
     Returns:
         out of the shape and memory layout of x, and the cache for :func:`group_norm_backward`.
 
     Raises:
-        ValueError: an array is not float32/float64 or does not fit, or C is no multiple of
-            ``num_groups``.
+        ValueError: an array is not float32/float64 or does not fit, dtypes differ, C is no
+            multiple of ``num_groups``, or ``eps`` is negative.
 
     Source: Wu & He, "Group Normalization", 2018.
     """
@@ -56,8 +62,9 @@ def group_norm_forward(
         raise ValueError(f"num_groups must divide the {channels} channels of x, got {num_groups}")
     for name, v in (("weight", weight), ("bias", bias)):
         if v is not None:
-            check_float(name, v)
+            check_like(name, v, x)
             check_shape(name, v, (channels,), "to match the channels of x")
+    check_not_negative("eps", eps)
     x_hat = x - _mean(x, num_groups)
     x_hat -= _mean(x_hat, num_groups)  # next to a large mean, float32 has few digits: what it lost
     inv_std = (1 / np.sqrt(_mean(x_hat * x_hat, num_groups) + eps)).astype(x.dtype)
@@ -86,8 +93,7 @@ def group_norm_backward(
         ValueError: ``dout`` does not have the shape of ``out``.
     """
     x_hat, inv_std, weight, bias, num_groups = cache
-    check_shape("dout", dout, x_hat.shape, "to match out")
-    dout = dout.astype(x_hat.dtype, copy=False)
+    dout = check_gradient(dout, x_hat.shape, x_hat.dtype)
     dbias = None if bias is None else _channel_sums(dout)
     dweight = None if weight is None else _channel_sums(dout * x_hat)
     if not need_dx:
@@ -122,5 +128,5 @@ def _mean(v: NDArray, num_groups: int) -> NDArray:
 
 
 def _per_channel(v: NDArray, x: NDArray) -> NDArray:
-    """(C,) in the shape that multiplies (N, C, *), in the dtype of x."""
-    return v.astype(x.dtype, copy=False).reshape(-1, *[1] * (x.ndim - 2))
+    """(C,) in the shape that multiplies (N, C, *)."""
+    return v.reshape(-1, *[1] * (x.ndim - 2))

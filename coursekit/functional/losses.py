@@ -5,6 +5,7 @@ integers in 0..C-1; ``dlogits = *_backward(cache)``. The loss is a Python float.
 ``ValueError`` naming the argument whose type, shape or range does not fit.
 """
 
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +14,19 @@ from numpy.typing import NDArray
 from coursekit.functional._validate import check_float, check_targets
 
 
+def _check_logits(logits: NDArray) -> None:
+    check_float("logits", logits, 2)
+    if 0 in logits.shape:
+        raise ValueError(f"logits must have at least one row and column, got {logits.shape}")
+
+
 def log_softmax(logits: NDArray) -> NDArray:
     """Logarithm of the softmax of each row, (N, C).
 
     Subtracting the row's maximum changes nothing in exact arithmetic and keeps ``exp`` from
     overflowing: logits of 1e3, or of 1e38 in float32, are as good as any.
     """
-    check_float("logits", logits, 2)
-    if 0 in logits.shape:
-        raise ValueError(f"logits must have at least one row and column, got {logits.shape}")
+    _check_logits(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -88,7 +93,9 @@ def multi_margin_loss_forward(
     ``sum over j != y of max(0, margin - logits[y] + logits[j]) / C``, the mean over the batch.
     Courses that do not divide by C have a loss and gradient C times as large.
     """
-    check_float("logits", logits, 2)
+    _check_logits(logits)
+    if not isfinite(margin):
+        raise ValueError(f"margin must be a finite number, got {margin}")
     n, c = logits.shape
     targets = check_targets(targets, n, c)
     rows = np.arange(n)

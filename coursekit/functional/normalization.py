@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit import kernels
-from coursekit.functional._validate import check_float, check_shape
+from coursekit.functional._validate import check_float, check_not_negative, check_shape
 
 
 class BatchNormCache(NamedTuple):
@@ -54,14 +54,18 @@ def batch_norm_forward(
         running mean and variance, the very arrays that came in evaluation.
 
     Raises:
-        ValueError: an array is not float32/float64 or does not fit, or training sees a single
-            value a channel, whose variance says nothing.
+        ValueError: an array is not float32/float64 or does not fit, ``eps`` is negative,
+            ``momentum`` no fraction, or training sees a single value a channel, whose variance
+            says nothing.
 
     Source: Ioffe & Szegedy, "Batch Normalization", 2015.
     """
     check_float("x", x)
     if x.ndim < 2:
         raise ValueError(f"x must have shape (N, C) or (N, C, *), got shape {x.shape}")
+    check_not_negative("eps", eps)
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must lie in [0, 1], got {momentum}")
     if (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must both be arrays or both be None")
     if running_mean is None or running_var is None:
@@ -176,6 +180,7 @@ def layer_norm_forward(
 
     Source: Ba, Kiros & Hinton, "Layer Normalization", 2016.
     """
+    check_not_negative("eps", eps)
     out, mean, var = kernels.layer_norm_forward(
         x, weight, bias, normalized_ndim=normalized_ndim, eps=eps
     )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit import kernels
-from coursekit.functional._validate import check_float, check_shape
+from coursekit.functional._validate import check_float, check_gradient
 
 Pair = int | tuple[int, int]
 
@@ -133,6 +133,6 @@ def global_avg_pool2d_backward(dout: NDArray, cache: tuple[int, ...]) -> NDArray
         ValueError: ``dout`` does not have the shape of ``out``.
     """
     n, c, h, w = cache
-    check_shape("dout", dout, (n, c), "to match out")
+    dout = check_gradient(dout, (n, c))
     share = (dout / (h * w))[:, None, None, :]
     return np.broadcast_to(share, (n, h, w, c)).copy().transpose(0, 3, 1, 2)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from coursekit import functional as F
+from coursekit.functional._validate import check_float
 from coursekit.kernels._check import check_pair
 from coursekit.nn import init as initializers
 from coursekit.nn.init import Init
@@ -43,15 +44,14 @@ class Conv2d(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
-        for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        initializers.check_sizes(in_channels=in_channels, out_channels=out_channels)
+        initializers.check_dtype(dtype)
         self.kernel_size = check_pair("kernel_size", kernel_size, 1)
         self.stride = check_pair("stride", stride, 1)
         self.padding = check_pair("padding", padding, 0)
-        rng = rng if rng is not None else np.random.default_rng()
+        rng = initializers.source(rng)
         shape = (out_channels, in_channels, *self.kernel_size)
-        self.weight = Parameter(initializers.get(init)(shape, rng=rng, dtype=dtype))
+        self.weight = Parameter(initializers.draw(init, shape, rng=rng, dtype=dtype))
         self.bias: Parameter | None = None
         if bias:
             bound = 1 / sqrt(prod(shape[1:])) if init == "default" else 0.0
@@ -61,6 +61,7 @@ class Conv2d(Module):
 
     def forward(self, x: NDArray) -> NDArray:
         """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
+        check_float("x", x)
         channels = self.weight.data.shape[1]
         if x.ndim == 4 and x.shape[1] != channels == x.shape[3]:
             raise ValueError(

@@ -129,6 +129,54 @@ def dirac(
     return weight
 
 
+def draw(
+    init: "Init", shape: Shape, *, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> NDArray:
+    """Initial weights of this shape and dtype; ``init`` as in :func:`get`.
+
+    Raises:
+        ValueError: no such initialiser, or a callable that returned anything else.
+    """
+    weight = get(init)(shape, rng=rng, dtype=dtype)
+    if not isinstance(weight, np.ndarray) or (weight.shape, weight.dtype) != (shape, dtype):
+        came = (
+            f"{weight.dtype} of shape {weight.shape}"
+            if isinstance(weight, np.ndarray)
+            else type(weight).__name__
+        )
+        raise ValueError(
+            f"init: got a function that returned {came}; needed {np.dtype(dtype)} of shape {shape}"
+        )
+    return weight
+
+
+def source(rng: np.random.Generator | None) -> np.random.Generator:
+    """``rng`` itself, or a fresh unseeded generator for None.
+
+    Raises:
+        ValueError: it is no generator.
+    """
+    if rng is None:
+        return np.random.default_rng()
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng: got {type(rng).__name__}; needed np.random.default_rng(seed)")
+    return rng
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise ``ValueError`` for a number of features or channels that is not whole or below 1."""
+    for name, size in sizes.items():
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not whole or size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size!r}; needed a whole number")
+
+
+def check_dtype(dtype: DTypeLike) -> None:
+    """Raise ``ValueError`` for a dtype that layers do not compute in."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype: got {np.dtype(dtype)}; needed float32 or float64")
+
+
 BY_NAME: dict[str, Initializer] = {
     "default": torch_default,
     "dirac": dirac,
@@ -149,7 +197,11 @@ def get(init: Init) -> Initializer:
     """
     if callable(init):
         return init
-    if isinstance(init, int | float | np.floating) and 0 <= init < inf:
+    if (
+        isinstance(init, int | float | np.floating)
+        and not isinstance(init, bool)
+        and 0 <= init < inf
+    ):
         return partial(normal, std=float(init))
     if not isinstance(init, str) or init not in BY_NAME:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Layers as objects: thin shells that keep parameters and the cache of ``functional``."""
 
 from collections.abc import Callable
-from math import sqrt
+from math import isfinite, sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -24,7 +24,7 @@ class Linear(Module):
             ``(shape, *, rng, dtype)``. "default" is PyTorch's, biases included; all others start
             biases at 0.
         rng: source of the initial weights; a fresh unseeded one if None.
-        dtype: float32 or float64.
+        dtype: float32 or float64, of the weights and so of the input.
     """
 
     def __init__(
@@ -38,12 +38,11 @@ class Linear(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
-        rng = rng if rng is not None else np.random.default_rng()
+        initializers.check_sizes(in_features=in_features, out_features=out_features)
+        initializers.check_dtype(dtype)
+        rng = initializers.source(rng)
         shape = (out_features, in_features)
-        self.weight = Parameter(initializers.get(init)(shape, rng=rng, dtype=dtype))
+        self.weight = Parameter(initializers.draw(init, shape, rng=rng, dtype=dtype))
         self.bias: Parameter | None = None
         if bias:
             bound = 1 / sqrt(in_features) if init == "default" else 0.0
@@ -124,6 +123,8 @@ class LeakyReLU(_Elementwise):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
+        if not isfinite(negative_slope):
+            raise ValueError(f"negative_slope must be a finite number, got {negative_slope}")
         self.negative_slope = negative_slope
 
     def forward(self, x: NDArray) -> NDArray:

@@ -1,5 +1,6 @@
 """Losses as objects: call one for the value, then ``backward()`` for the logits' gradient."""
 
+from math import isfinite
 from typing import Any
 
 from numpy.typing import NDArray
@@ -68,6 +69,8 @@ class MultiMarginLoss(Loss):
     """Multiclass hinge loss, divided by the number of classes as in PyTorch."""
 
     def __init__(self, margin: float = 1.0) -> None:
+        if not isfinite(margin):
+            raise ValueError(f"margin must be a finite number, got {margin}")
         self.margin = margin
 
     def __call__(self, logits: NDArray, targets: NDArray) -> float:

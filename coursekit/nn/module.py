@@ -7,7 +7,7 @@ autograd, so a module says itself how gradients flow through it, in ``backward``
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,24 @@ class Parameter:
     ``grad`` is None until a backward pass has run; further passes add to it until
     ``zero_grad`` sets it to None again, as in PyTorch. With ``requires_grad = False`` it stays
     None, and optimisers leave the parameter as it is.
+
+    Args:
+        data: float32 or float64, any shape; not copied if it is a contiguous array.
+        requires_grad: whether it learns.
+
+    Raises:
+        ValueError: data of another type.
     """
 
     __slots__ = ("data", "grad", "requires_grad")
 
     def __init__(self, data: NDArray, requires_grad: bool = True) -> None:
-        self.data = np.ascontiguousarray(data)
+        self.data = np.asarray(data, order="C")
+        if self.data.dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"data: got {self.data.dtype}; needed float32 or float64, for only those have a "
+                "gradient"
+            )
         self.grad: NDArray | None = None
         self.requires_grad = requires_grad
 
@@ -351,7 +363,7 @@ class Sequential(Module):
     what each call kept.
 
     Args:
-        layers: the modules. ``net[i]`` and ``len(net)`` work as in PyTorch.
+        layers: the modules. ``net[i]``, ``net[1:3]`` and ``len(net)`` work as in PyTorch.
     """
 
     def __init__(self, *layers: Module) -> None:
@@ -364,8 +376,14 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, i: int) -> Module:
-        return self.layers[i]
+    @overload
+    def __getitem__(self, i: int) -> Module: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> "Sequential": ...
+
+    def __getitem__(self, i: int | slice) -> Module:
+        return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from coursekit import functional as F
+from coursekit.functional._validate import check_float, check_not_negative
+from coursekit.nn.init import check_dtype, check_sizes
 from coursekit.nn.module import Module, Parameter
 
 
@@ -18,6 +20,7 @@ class _Norm(Module):
 
     def __init__(self, shape: int | tuple[int, ...], affine: bool, dtype: DTypeLike) -> None:
         super().__init__()
+        check_dtype(dtype)
         self.weight = Parameter(np.ones(shape, dtype)) if affine else None
         self.bias = Parameter(np.zeros(shape, dtype)) if affine else None
 
@@ -53,8 +56,10 @@ class _BatchNorm(_Norm):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if num_features < 1:
-            raise ValueError(f"num_features must be at least 1, got {num_features}")
+        check_sizes(num_features=num_features)
+        check_not_negative("eps", eps)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must be None or lie in [0, 1], got {momentum}")
         super().__init__(num_features, affine, dtype)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.running_mean: NDArray | None = None
@@ -67,6 +72,7 @@ class _BatchNorm(_Norm):
 
     def forward(self, x: NDArray) -> NDArray:
         """(N, C) or (N, C, *) to the same shape."""
+        check_float("x", x)
         if x.ndim not in self._ndims:
             axes = " or ".join(map(str, self._ndims))
             raise ValueError(f"x must have {axes} axes, got shape {x.shape}")
@@ -145,11 +151,13 @@ class LayerNorm(_Norm):
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         if not shape or prod(shape) < 1:
             raise ValueError(f"normalized_shape must name at least one feature, got {shape}")
+        check_not_negative("eps", eps)
         super().__init__(shape, elementwise_affine, dtype)
         self.normalized_shape, self.eps = tuple(shape), eps
 
     def forward(self, x: NDArray) -> NDArray:
         """(N, \\*, normalized_shape) to the same shape."""
+        check_float("x", x)
         ndim = len(self.normalized_shape)
         if x.shape[-ndim:] != self.normalized_shape:
             raise ValueError(f"x must end in the axes {self.normalized_shape}, got shape {x.shape}")
@@ -185,15 +193,16 @@ class GroupNorm(_Norm):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if num_channels < 1:
-            raise ValueError(f"num_channels must be at least 1, got {num_channels}")
-        if num_groups < 1 or num_channels % num_groups:
+        check_sizes(num_channels=num_channels, num_groups=num_groups)
+        check_not_negative("eps", eps)
+        if num_channels % num_groups:
             raise ValueError(f"num_groups must divide {num_channels} channels, got {num_groups}")
         super().__init__(num_channels, affine, dtype)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
 
     def forward(self, x: NDArray) -> NDArray:
         """(N, C, *) to the same shape."""
+        check_float("x", x)
         if x.ndim < 2 or x.shape[1] != self.num_channels:
             raise ValueError(f"x must have {self.num_channels} channels, got shape {x.shape}")
         out, self._cache = F.group_norm_forward(x, self.num_groups, *self._affine(), eps=self.eps)

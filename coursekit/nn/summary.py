@@ -36,9 +36,17 @@ def summary(net: Module, input_shape: tuple[int, ...]) -> "pd.DataFrame":
     Args:
         net: any module.
         input_shape: shape of one input, such as ``(3, 32, 32)``.
+
+    Raises:
+        ValueError: ``input_shape`` is no shape, or does not fit the net.
     """
     import pandas as pd
 
+    shape = input_shape if isinstance(input_shape, tuple | list) else ()
+    if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+        raise ValueError(
+            f"input_shape: got {input_shape!r}; needed the shape of one input, as (3, 32, 32)"
+        )
     # In training, where batch norm wants two pictures. What two more add is the price of two:
     # some things are kept once a batch.
     rows, kept = _trace(net, (2, *input_shape))

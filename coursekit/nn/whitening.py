@@ -6,7 +6,7 @@ Lesson 1 whitened whole pictures; a convolution can whiten every patch with the 
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.functional._validate import check_float
+from coursekit.functional._validate import check_float, check_not_negative
 
 _PICTURES = 500  # at a time, for their patches take kernel_size**2 times their memory
 
@@ -44,8 +44,9 @@ def patch_whitening(images: NDArray, kernel_size: int, *, eps: float = 1e-3) -> 
         raise ValueError(f"images must hold at least one picture, got shape {images.shape}")
     if not 1 <= kernel_size <= min(height, width):
         raise ValueError(f"kernel_size must lie in 1..{min(height, width)}, got {kernel_size}")
-    if eps < 0:
-        raise ValueError(f"eps must be at least 0, got {eps}")
+    check_not_negative("eps", eps)
+    if not np.isfinite(images).all():
+        raise ValueError("images must be finite, got nan or infinity among them")
     size = channels * kernel_size**2
     moments = np.zeros((size, size))
     for start in range(0, n, _PICTURES):
