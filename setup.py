@@ -2,6 +2,8 @@
 
 They are optional: without a compiler the package installs all the same and NumPy does the work.
 ``COURSEKIT_REQUIRE_FAST=1`` makes that an error, for images and CI that count on speed.
+``COURSEKIT_SANITIZE=1`` builds slow kernels that stop at the first access out of bounds; to import
+them, preload the sanitizer (``LD_PRELOAD=$(gcc -print-file-name=libasan.so)``).
 """
 
 import os
@@ -14,6 +16,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 REQUIRE_FAST = os.environ.get("COURSEKIT_REQUIRE_FAST") == "1"
+SANITIZE = os.environ.get("COURSEKIT_SANITIZE") == "1"
 
 # Never -march=native: the binary must run on the next machine too (kernels/_simd.h). Never
 # -ffast-math: with it, linking switches the whole process to flush-to-zero on older GCCs.
@@ -21,6 +24,7 @@ OPTIMISE = {
     "unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"],
     "msvc": ["/O2"],
 }
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 OPENMP = {  # (compile, link)
     "unix": (["-fopenmp"], ["-fopenmp"]),
     "darwin": (["-Xclang", "-fopenmp"], ["-lomp"]),  # Apple's clang, after `brew install libomp`
@@ -37,10 +41,14 @@ class BuildExt(build_ext):
         openmp = OPENMP["darwin" if kind == "unix" and sys.platform == "darwin" else kind]
         no_clones = ["/DCK_NO_CLONES" if kind == "msvc" else "-DCK_NO_CLONES"]
         attempts = product((openmp, ([], [])), ([], no_clones))
+        optimise, links = OPTIMISE[kind], []
+        if SANITIZE:  # clones are chosen while the library loads, before a sanitizer is ready
+            optimise, links = ["-O1", "-g", *SANITIZERS], SANITIZERS
+            attempts = [(openmp, no_clones)]
         self.force = True  # a failed attempt may leave objects that look up to date
         for (compile_flags, link_flags), defines in attempts:
-            ext.extra_compile_args = OPTIMISE[kind] + compile_flags + defines
-            ext.extra_link_args = link_flags
+            ext.extra_compile_args = optimise + compile_flags + defines
+            ext.extra_link_args = link_flags + links
             try:
                 return super().build_extension(ext)
             except Exception as error:
@@ -61,6 +69,6 @@ extensions = cythonize(
     build_dir="build",
 )
 for extension in extensions:
-    extension.optional = not REQUIRE_FAST  # only here: cythonize() drops it
+    extension.optional = not (REQUIRE_FAST or SANITIZE)  # only here: cythonize() drops it
 
 setup(ext_modules=extensions, cmdclass={"build_ext": BuildExt})

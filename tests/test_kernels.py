@@ -428,3 +428,135 @@ def test_threads_are_capped_by_the_backend(monkeypatch):
 def test_bad_thread_count_is_refused(n):
     with pytest.raises(ValueError, match="n must be an integer of at least 1"):
         kernels.set_num_threads(n)
+
+
+def test_more_threads_than_can_be_started_are_refused(monkeypatch):
+    """OpenMP ends a process whose threads it cannot start."""
+    monkeypatch.setattr(_backend, "_num_threads", 1)
+    for n in (_backend.MOST_THREADS + 1, 100_000, 2**70):
+        with pytest.raises(ValueError, match=f"n must be at most .* processors, got {n}"):
+            kernels.set_num_threads(n)
+    kernels.set_num_threads(_backend.MOST_THREADS)
+    x, w = np.ones((256, 16, 32, 32), np.float32), np.ones((16, 16, 3, 3), np.float32)
+    assert kernels.conv2d_forward(x, w, padding=1)[0, 0, 1, 1] == 9 * 16
+
+
+# --- out of bounds ------------------------------------------------------------------------------
+# Each of these once read or wrote beyond an array, ended the process or differed by backend.
+
+F32 = np.float32
+ONES = np.ones((32, 32, 3, 3), F32)
+OUT_OF_BOUNDS = {
+    "too many channels": (
+        lambda: kernels.conv2d_backward_input(
+            np.ones((1, 32, 18, 18), F32), ONES, (1, 256, 20, 20)
+        ),
+        "x_shape must have 32 channels to match the filters, got (1, 256, 20, 20)",
+    ),
+    "other channels": (
+        lambda: kernels.conv2d_backward_input(np.ones((8, 32, 18, 18), F32), ONES, (8, 64, 20, 20)),
+        "x_shape must have 32 channels to match the filters, got (8, 64, 20, 20)",
+    ),
+    "no shape of pictures": (
+        lambda: kernels.conv2d_backward_input(np.ones((8, 32, 18, 18), F32), ONES, (8, 32, 20)),
+        "x_shape must be the shape (N, C, H, W) of pictures, got (8, 32, 20)",
+    ),
+    "half a pixel": (
+        lambda: kernels.avg_pool2d_backward(
+            np.ones((1, 1, 2, 2)), (1, 1, 4.5, 4), kernel_size=2, stride=2
+        ),
+        "x_shape must be the shape (N, C, H, W) of pictures, got (1, 1, 4.5, 4)",
+    ),
+    "pictures without channels": (
+        lambda: kernels.conv2d_backward_weight(np.ones((2, 4, 3, 3)), np.ones((2, 0, 5, 5)), 3),
+        "x must have at least one channel, got shape (2, 0, 5, 5)",
+    ),
+    "pictures without height": (
+        lambda: kernels.max_pool2d_forward(
+            np.ones((1, 1, 0, 4)), kernel_size=2, stride=2, padding=1
+        ),
+        "x must have a height and a width of at least 1, got (1, 1, 0, 4)",
+    ),
+    "a window of more than 32 bits": (
+        lambda: kernels.max_pool2d_forward(
+            np.ones((1, 1, 5, 5)), kernel_size=100_000, stride=1, padding=50_000
+        ),
+        "kernel_size must have at most 2147483647 pixels, got (100000, 100000)",
+    ),
+    "a stride of more than 32 bits": (
+        lambda: kernels.conv2d_forward(np.ones((1, 1, 5, 5)), np.ones((1, 1, 3, 3)), stride=2**62),
+        "stride must be at most 2147483647, got 4611686018427387904",
+    ),
+    "places outside their window": (
+        lambda: kernels.max_pool2d_backward(
+            np.ones((1, 1, 2, 2)), np.full((1, 1, 2, 2), 4, np.uint8), (1, 1, 4, 4),
+            kernel_size=2, stride=2,
+        ),
+        "argmax must hold places in a window, 0..3, got 4..4",
+    ),
+    "no places": (
+        lambda: kernels.max_pool2d_backward(
+            np.ones((1, 1, 2, 2)), None, (1, 1, 4, 4), kernel_size=2, stride=2
+        ),
+        "argmax must be a NumPy array, got NoneType",
+    ),
+    "no mean": (
+        lambda: kernels.batch_norm_backward(
+            np.ones((4, 3)), np.ones((4, 3)), None, None, None, batch_stats=True
+        ),
+        "mean must be a float64 array, got NoneType",
+    ),
+    "one and a half axes": (
+        lambda: kernels.layer_norm_forward(np.ones((4, 3)), None, None, normalized_ndim=1.5),
+        "normalized_ndim must lie in 1..2 for x of shape (4, 3), got 1.5",
+    ),
+    "a complex gradient": (
+        lambda: kernels.layer_norm_backward(
+            np.ones((4, 3), complex), np.ones((4, 3)), None, np.ones(4), np.ones(4)
+        ),
+        "dout must be an array of real numbers, got complex128",
+    ),
+    "half a step": (
+        lambda: kernels.adam_step(*(np.ones(3) for _ in range(4)), step=1.5, lr=0.1),
+        "step must be at least 1, got 1.5",
+    ),
+    "a mean that never moves": (
+        lambda: kernels.adam_step(*(np.ones(3) for _ in range(4)), step=1, lr=0.1, beta1=1.0),
+        "beta1 must be at least 0 and below 1, got 1.0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OUT_OF_BOUNDS)
+def test_what_would_be_out_of_bounds_is_refused(backend, monkeypatch, case):
+    monkeypatch.setattr(_backend, "backend", backend)
+    call, message = OUT_OF_BOUNDS[case]
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_no_channels_give_no_channels(backend, monkeypatch):
+    """The compiled kernel divided by their number, which ended the process."""
+    monkeypatch.setattr(_backend, "backend", backend)
+    x, none = np.ones((4, 0)), np.ones(0)
+    out, mean, var = kernels.batch_norm_forward(x, none, none, none, none)
+    dx, dweight, dbias = kernels.batch_norm_backward(out, x, none, mean, var, batch_stats=False)
+    assert out.shape == dx.shape == (4, 0) and dweight.shape == dbias.shape == (0,)
+
+
+def test_adam_counts_beyond_32_bits(backend, monkeypatch):
+    monkeypatch.setattr(_backend, "backend", backend)
+    w, g, m, v = np.zeros(3), np.ones(3), np.ones(3), np.ones(3)
+    kernels.adam_step(w, g, m, v, step=2**40, lr=0.5)
+    np.testing.assert_allclose(w, -0.5, rtol=1e-7)
+
+
+def test_read_only_places_will_do(backend, monkeypatch):
+    """As joblib hands them to a worker."""
+    monkeypatch.setattr(_backend, "backend", backend)
+    x = np.arange(16.0).reshape(1, 1, 4, 4)
+    out, argmax = kernels.max_pool2d_forward(x, kernel_size=2, stride=2)
+    argmax.flags.writeable = False
+    dx = kernels.max_pool2d_backward(out, argmax, x.shape, kernel_size=2, stride=2)
+    np.testing.assert_array_equal(dx[0, 0, 1::2, 1::2], out[0, 0])

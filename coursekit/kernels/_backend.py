@@ -96,21 +96,37 @@ def info() -> KernelInfo:
 # (benchmarks/optimizer_step.py measures it).
 _num_threads = 1
 
+# A pool of threads costs memory and address space for each, and a runtime of OpenMP that cannot
+# start them ends the process.
+MOST_THREADS = max(64, os.cpu_count() or 1)
+
+_owner = os.getpid()
+
 
 def set_num_threads(n: int) -> None:
     """Let compiled kernels use up to ``n`` threads; serial backends go on with one.
 
-    More than one thread pays only where the BLAS itself runs on one thread.
+    More than one thread pays only where the BLAS itself runs on one thread. A forked child goes on
+    with one, too.
 
     Raises:
-        ValueError: ``n`` is not an integer of at least 1.
+        ValueError: ``n`` is not an integer of at least 1, or is larger than 64 and the number of
+            processors.
     """
     global _num_threads
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n must be an integer of at least 1, got {n!r}")
+    if n > MOST_THREADS:
+        raise ValueError(
+            f"n must be at most {MOST_THREADS} on {os.cpu_count()} processors, got {n}"
+        )
     _num_threads = n
 
 
 def get_num_threads() -> int:
-    """Number of threads a kernel call may use: 1 unless OpenMP is compiled in and asked for."""
-    return _num_threads if backend.HAS_OPENMP else 1
+    """Number of threads a kernel call may use: 1 unless OpenMP is compiled in and asked for.
+
+    It is 1 in a process that was forked after this package had been imported: of OpenMP's threads
+    a fork copies none, but all that waits for them.
+    """
+    return _num_threads if backend.HAS_OPENMP and os.getpid() == _owner else 1

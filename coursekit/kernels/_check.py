@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from coursekit.kernels._layout import contiguous, dense, ordered_like
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+LARGEST = 2**31 - 1  # stride, padding or window: their products with a shape stay within 64 bits
 
 
 def check_float(name: str, v: NDArray) -> NDArray:
@@ -23,7 +24,8 @@ def check_dense(name: str, v: NDArray) -> NDArray:
 
 def check_pictures(name: str, v: NDArray) -> NDArray:
     """Return ``v``, C-contiguous or channels last, if it is a float array (N, C, H, W)."""
-    if _check_dtype(name, v).ndim != 4:
+    v = _check_dtype(name, v)
+    if v.ndim != 4:
         raise ValueError(f"{name} must have shape (N, C, H, W), got shape {v.shape}")
     return dense(v)
 
@@ -32,7 +34,18 @@ def _check_dtype(name: str, v: NDArray) -> NDArray:
     if not isinstance(v, np.ndarray) or v.dtype not in DTYPES:
         came = v.dtype if isinstance(v, np.ndarray) else type(v).__name__
         raise ValueError(f"{name} must be a float32 or float64 array, got {came}")
-    return v
+    return np.asarray(v)  # a np.matrix would keep two axes whatever it is reshaped to
+
+
+def check_shape(name: str, shape: object) -> tuple[int, int, int, int]:
+    """Return ``shape`` as four integers if it can be that of pictures (N, C, H, W)."""
+    try:
+        n, c, h, w = map(operator.index, shape)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        n = c = h = w = -1
+    if min(n, c, h, w) < 0:
+        raise ValueError(f"{name} must be the shape (N, C, H, W) of pictures, got {shape!r}")
+    return n, c, h, w
 
 
 def check_like(name: str, v: NDArray, dtype: np.dtype, shape: tuple[int, ...], why: str) -> NDArray:
@@ -42,7 +55,7 @@ def check_like(name: str, v: NDArray, dtype: np.dtype, shape: tuple[int, ...], w
         raise ValueError(f"{name} must be a {dtype} array, got {came}")
     if v.shape != shape:
         raise ValueError(f"{name} must have shape {shape} {why}, got {v.shape}")
-    return contiguous(v)
+    return contiguous(np.asarray(v))
 
 
 def check_gradient(dout: NDArray, x: NDArray) -> NDArray:
@@ -58,9 +71,11 @@ def check_picture_gradient(dout: NDArray, shape: tuple[int, ...], dtype: np.dtyp
 def _check_dout(dout: NDArray, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
     if not isinstance(dout, np.ndarray):
         raise ValueError(f"dout must be a NumPy array, got {type(dout).__name__}")
+    if dout.dtype.kind not in "fiu":
+        raise ValueError(f"dout must be an array of real numbers, got {dout.dtype}")
     if dout.shape != shape:
         raise ValueError(f"dout must have shape {shape} to match out, got {dout.shape}")
-    return dout.astype(dtype, copy=False)
+    return np.asarray(dout).astype(dtype, copy=False)
 
 
 def check_pair(name: str, value: int | tuple[int, int], smallest: int) -> tuple[int, int]:
@@ -74,6 +89,8 @@ def check_pair(name: str, value: int | tuple[int, int], smallest: int) -> tuple[
         raise ValueError(
             f"{name} must be an integer of at least {smallest} or a pair of them, got {value!r}"
         )
+    if max(pair) > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST}, got {value!r}")
     return pair
 
 

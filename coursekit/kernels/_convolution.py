@@ -14,6 +14,7 @@ from coursekit.kernels._check import (
     check_pair,
     check_picture_gradient,
     check_pictures,
+    check_shape,
     windows,
 )
 from coursekit.kernels._layout import empty_channels_last
@@ -81,9 +82,13 @@ def conv2d_backward_input(
         dx of shape ``x_shape``, channels last in memory.
 
     Raises:
-        ValueError: an array has the wrong type or shape.
+        ValueError: an array has the wrong type or shape, or ``x_shape`` does not fit the filters.
     """
-    weight = _filters(weight)
+    weight, x_shape = _filters(weight), check_shape("x_shape", x_shape)
+    if x_shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"x_shape must have {weight.shape[1]} channels to match the filters, got {x_shape}"
+        )
     stride, padding = check_pair("stride", stride, 1), check_pair("padding", padding, 0)
     size = windows(x_shape, weight.shape[2:], stride, padding)
     dout = check_picture_gradient(dout, (x_shape[0], len(weight), *size), weight.dtype)
@@ -123,11 +128,13 @@ def conv2d_backward_weight(
         ValueError: an array has the wrong type or shape.
     """
     x = check_pictures("x", x)
+    if x.shape[1] == 0:
+        raise ValueError(f"x must have at least one channel, got shape {x.shape}")
     kernel_size = check_pair("kernel_size", kernel_size, 1)
     stride, padding = check_pair("stride", stride, 1), check_pair("padding", padding, 0)
     size = windows(x.shape, kernel_size, stride, padding)
-    filters = np.shape(dout)[1] if np.ndim(dout) == 4 else 0
-    dout = check_picture_gradient(dout, (len(x), filters, *size), x.dtype)
+    filters = dout.shape[1] if isinstance(dout, np.ndarray) and dout.ndim == 4 else 1
+    dout = check_picture_gradient(dout, (len(x), max(1, filters), *size), x.dtype)
     dweight = np.empty((filters, x.shape[1], *kernel_size), x.dtype)
     dbias = np.empty(filters, x.dtype)
     _backend.backend.conv2d_backward_weight(

@@ -94,7 +94,7 @@ cdef void adam_all(
                    <floating>root_scale, <floating>eps, <floating>decay, <floating>keep)
 
 
-def adam_step(w, g, m, v, *, int step, double lr, double beta1, double beta2, double eps,
+def adam_step(w, g, m, v, *, double step, double lr, double beta1, double beta2, double eps,
               double weight_decay, bint decoupled, int num_threads=1):
     """``w``, ``m`` and ``v`` after one step; see :func:`coursekit.kernels.adam_step`."""
     if w.size == 0:

@@ -269,13 +269,13 @@ cdef void gather_strips(
 
 
 cdef void pool_backward(
-    const floating[::1] dout, bint last, index[::1] argmax, floating[::1] dx,
+    const floating[::1] dout, bint last, const index[::1] argmax, floating[::1] dx,
     const Py_ssize_t[:, ::1] down, const Py_ssize_t[:, ::1] across, floating[:, ::1] room, Pool p,
 ) except *:
     """Each gradient to its maximum, or without ``argmax`` in equal shares to its window."""
     cdef Py_ssize_t units = p.N * p.strips
     cdef int t
-    cdef index* places = NULL if argmax is None else &argmax[0]
+    cdef index* places = NULL if argmax is None else <index*>&argmax[0]  # they are only read
     for t in prange(p.threads, nogil=True, num_threads=p.threads, schedule="static"):
         gather_strips(&dout[0], last, places, &dx[0], &down[0, 0], &down[1, 0], &across[0, 0],
                       &across[1, 0], &room[t, 0], &p,

@@ -33,7 +33,7 @@ def dropout(
     if keep.shape != x.shape:
         raise ValueError(f"keep must have shape {x.shape} to match x, got {keep.shape}")
     out = np.empty_like(x)
-    arrays = [x, ordered_like(keep, x), out]
+    arrays = [x, ordered_like(np.asarray(keep), x), out]
     if not x.flags.c_contiguous:  # channels last
         arrays = [pixels(v) for v in arrays]
     _backend.backend.dropout(*arrays, scale=float(scale), num_threads=_backend.get_num_threads())

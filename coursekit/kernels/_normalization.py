@@ -4,6 +4,7 @@ Statistics come out in float64 whatever the arrays are: a mean of 1000 rounded t
 wrong in the fifth digit of values that vary by 1.
 """
 
+import operator
 from math import prod
 
 import numpy as np
@@ -54,6 +55,8 @@ def batch_norm_forward(
     else:
         batch_stats, used_mean, used_var = False, _widened("mean", mean, x), _widened("var", var, x)
     out = np.empty_like(x)
+    if x.size == 0:
+        return out, used_mean, used_var
     _backend.backend.batch_norm_forward(
         _as_3d(x),
         weight,
@@ -99,14 +102,18 @@ def batch_norm_backward(
     """
     x = _check_channels(x)
     dout = check_gradient(dout, x)
+    weight = _per_channel("weight", weight, x)
+    mean, var = _statistics(mean, var, x.shape[1:2], "to match the channels of x")
     dx = np.empty_like(x) if need_dx else None
-    dweight, dbias = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+    dweight, dbias = np.zeros(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+    if x.size == 0:
+        return dx, dweight, dbias
     _backend.backend.batch_norm_backward(
         _as_3d(dout),
         _as_3d(x),
-        _per_channel("weight", weight, x),
-        _per_channel("mean", mean, x, FLOAT64),
-        _per_channel("var", var, x, FLOAT64),
+        weight,
+        mean,
+        var,
         _as_3d(dx) if dx is not None else None,
         dweight,
         dbias,
@@ -141,13 +148,17 @@ def layer_norm_forward(
         ValueError: an array has the wrong type or shape, or there are no values to take a mean of.
     """
     x = check_float("x", x)
-    rows, size = _as_2d(x, normalized_ndim)
+    rows, size, features = _as_2d(x, normalized_ndim)
+    weight = _per_feature("weight", weight, x, features)
+    bias = _per_feature("bias", bias, x, features)
     out = np.empty(x.shape, x.dtype)
     mean, var = np.empty(rows), np.empty(rows)
+    if rows == 0:
+        return out, mean, var
     _backend.backend.layer_norm_forward(
         x.reshape(rows, size),
-        _per_feature("weight", weight, x, normalized_ndim),
-        _per_feature("bias", bias, x, normalized_ndim),
+        weight,
+        bias,
         mean,
         var,
         out.reshape(rows, size),
@@ -188,22 +199,23 @@ def layer_norm_backward(
     """
     x = check_float("x", x)
     dout = check_gradient(dout, x)
-    rows, size = _as_2d(x, normalized_ndim)
+    rows, size, features = _as_2d(x, normalized_ndim)
+    weight = _per_feature("weight", weight, x, features)
+    mean, var = _statistics(mean, var, (rows,), "to match the rows of x")
     dx = np.empty(x.shape, x.dtype) if need_dx else None
     dweight, dbias = np.zeros(size), np.zeros(size)
     _backend.backend.layer_norm_backward(
         dout.reshape(rows, size),
         x.reshape(rows, size),
-        _per_feature("weight", weight, x, normalized_ndim),
-        check_like("mean", mean, FLOAT64, (rows,), "to match the rows of x"),
-        check_like("var", var, FLOAT64, (rows,), "to match the rows of x"),
+        weight,
+        mean,
+        var,
         dx.reshape(rows, size) if dx is not None else None,
         dweight,
         dbias,
         eps=float(eps),
         num_threads=_backend.get_num_threads(),
     )
-    features = x.shape[x.ndim - normalized_ndim :]
     return (
         dx,
         dweight.astype(x.dtype).reshape(features),
@@ -211,13 +223,21 @@ def layer_norm_backward(
     )
 
 
-def _per_channel(
-    name: str, v: NDArray | None, x: NDArray, dtype: np.dtype | None = None
-) -> NDArray | None:
+def _per_channel(name: str, v: NDArray | None, x: NDArray) -> NDArray | None:
     """``v``, checked, if there is one."""
     if v is None:
         return None
-    return check_like(name, v, dtype or x.dtype, x.shape[1:2], "to match the channels of x")
+    return check_like(name, v, x.dtype, x.shape[1:2], "to match the channels of x")
+
+
+def _statistics(
+    mean: NDArray, var: NDArray, shape: tuple[int, ...], why: str
+) -> tuple[Vector, Vector]:
+    """What a forward pass returned, checked."""
+    return (
+        check_like("mean", mean, FLOAT64, shape, why),
+        check_like("var", var, FLOAT64, shape, why),
+    )
 
 
 def _widened(name: str, v: NDArray, x: NDArray) -> Vector:
@@ -241,22 +261,28 @@ def _as_3d(x: NDArray) -> NDArray:
     return pixels(x).reshape(-1, x.shape[1], 1)
 
 
-def _per_feature(name: str, v: NDArray | None, x: NDArray, normalized_ndim: int) -> NDArray | None:
+def _per_feature(
+    name: str, v: NDArray | None, x: NDArray, features: tuple[int, ...]
+) -> NDArray | None:
     """``v``, checked and flat, if there is one."""
     if v is None:
         return None
-    features = x.shape[x.ndim - normalized_ndim :]
     return check_like(name, v, x.dtype, features, "to match the last axes of x").reshape(-1)
 
 
-def _as_2d(x: NDArray, normalized_ndim: int) -> tuple[int, int]:
-    """(*, D...) as (rows, D)."""
-    if not 1 <= normalized_ndim <= x.ndim:
+def _as_2d(x: NDArray, normalized_ndim: int) -> tuple[int, int, tuple[int, ...]]:
+    """Rows and values in a row of (*, D...), and the shape D of these."""
+    try:
+        ndim = operator.index(normalized_ndim)
+    except TypeError:
+        ndim = 0
+    if not 1 <= ndim <= x.ndim:
         raise ValueError(
             f"normalized_ndim must lie in 1..{x.ndim} for x of shape {x.shape}, "
-            f"got {normalized_ndim}"
+            f"got {normalized_ndim!r}"
         )
-    size = prod(x.shape[x.ndim - normalized_ndim :])
+    features = x.shape[x.ndim - ndim :]
+    size = prod(features)
     if size == 0:
         raise ValueError(f"x must hold values to take a mean of, got shape {x.shape}")
-    return x.size // size, size
+    return x.size // size, size, features

@@ -1,5 +1,7 @@
 """The optimiser step: checked here once, computed by the chosen backend in one pass over memory."""
 
+import operator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,8 @@ def sgd_step(
 
     Source: Sutskever et al., "On the importance of initialization and momentum", 2013.
     """
-    _check_arrays(w, g, {} if v is None else {"v": v})
+    w, g, *state = _plain_arrays(w, g, {} if v is None else {"v": v})
+    velocity = state[0] if state else None
     if (v is None) != (momentum == 0):
         needed = "None, as momentum is 0" if momentum == 0 else f"an array for {momentum=}"
         raise ValueError(f"v must be {needed}, got {'None' if v is None else 'an array'}")
@@ -47,7 +50,7 @@ def sgd_step(
     _backend.backend.sgd_step(
         w,
         g,
-        v,
+        velocity,
         lr=float(lr),
         momentum=float(momentum),
         nesterov=bool(nesterov),
@@ -89,13 +92,17 @@ def adam_step(
         decoupled: shrink ``w`` by ``lr * weight_decay`` (AdamW) instead of adding to ``g``.
 
     Raises:
-        ValueError: an array has the wrong type, shape, layout or is read-only, or ``step`` < 1.
+        ValueError: an array has the wrong type, shape, layout or is read-only, ``step`` < 1, or
+            ``beta1`` or ``beta2`` does not lie in [0, 1).
 
     Source: Kingma & Ba 2015; Loshchilov & Hutter 2019 for ``decoupled``.
     """
-    _check_arrays(w, g, {"m": m, "v": v})
-    if step < 1:
-        raise ValueError(f"step must be at least 1, got {step}")
+    w, g, m, v = _plain_arrays(w, g, {"m": m, "v": v})
+    if not _is_whole(step) or step < 1:
+        raise ValueError(f"step must be at least 1, got {step!r}")
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        if not 0 <= beta < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, got {beta!r}")
     _backend.backend.adam_step(
         w,
         g,
@@ -112,8 +119,16 @@ def adam_step(
     )
 
 
-def _check_arrays(w: NDArray, g: NDArray, state: dict[str, NDArray]) -> None:
-    """All arrays have the type, shape and dtype of ``w``; all but ``g`` can be written."""
+def _is_whole(value: object) -> bool:
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+def _plain_arrays(w: NDArray, g: NDArray, state: dict[str, NDArray]) -> list[NDArray]:
+    """All arrays, if they have the shape and dtype of ``w`` and all but ``g`` can be written."""
     for name, array in {"w": w, "g": g, **state}.items():
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{name} must be a NumPy array, got {type(array).__name__}")
@@ -130,3 +145,4 @@ def _check_arrays(w: NDArray, g: NDArray, state: dict[str, NDArray]) -> None:
             )
         if name != "g" and not array.flags.writeable:
             raise ValueError(f"{name} must be writeable, as it is updated in place; got read-only")
+    return [np.asarray(array) for array in (w, g, *state.values())]  # no subclass: see _check.py

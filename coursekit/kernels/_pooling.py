@@ -5,9 +5,11 @@ from numpy.typing import NDArray
 
 from coursekit.kernels import _backend
 from coursekit.kernels._check import (
+    LARGEST,
     check_pair,
     check_picture_gradient,
     check_pictures,
+    check_shape,
     windows,
 )
 from coursekit.kernels._layout import dense, empty_channels_last
@@ -37,7 +39,7 @@ def max_pool2d_forward(
         ValueError: x has the wrong type or shape, or no window fits.
     """
     x = check_pictures("x", x)
-    geometry, size = _geometry(x.shape, kernel_size, stride, padding)
+    geometry, size = _geometry("x", x.shape, kernel_size, stride, padding)
     out = empty_channels_last((*x.shape[:2], *size), x.dtype)
     argmax = empty_channels_last(out.shape, _index_dtype(geometry))
     _backend.backend.max_pool2d_forward(
@@ -71,13 +73,22 @@ def max_pool2d_backward(
     Raises:
         ValueError: an array has the wrong type or shape.
     """
-    geometry, size = _geometry(x_shape, kernel_size, stride, padding)
+    x_shape = check_shape("x_shape", x_shape)
+    geometry, size = _geometry("x_shape", x_shape, kernel_size, stride, padding)
     shape = (*x_shape[:2], *size)
     dout = check_picture_gradient(check_pictures("dout", dout), shape, dout.dtype)
+    if not isinstance(argmax, np.ndarray):
+        raise ValueError(f"argmax must be a NumPy array, got {type(argmax).__name__}")
     if argmax.shape != shape or argmax.dtype != _index_dtype(geometry):
         raise ValueError(
             f"argmax must be what the forward pass returned, {_index_dtype(geometry)} of shape "
             f"{shape}, got {argmax.dtype} of shape {argmax.shape}"
+        )
+    places = geometry["kernel_size"][0] * geometry["kernel_size"][1]
+    if argmax.size and not 0 <= argmax.min() <= argmax.max() < places:
+        raise ValueError(
+            f"argmax must hold places in a window, 0..{places - 1}, "
+            f"got {argmax.min()}..{argmax.max()}"
         )
     dx = empty_channels_last(x_shape, dout.dtype)
     _backend.backend.max_pool2d_backward(
@@ -102,7 +113,7 @@ def avg_pool2d_forward(x: Array, *, kernel_size: Pair, stride: Pair, padding: Pa
         ValueError: x has the wrong type or shape, or no window fits.
     """
     x = check_pictures("x", x)
-    geometry, size = _geometry(x.shape, kernel_size, stride, padding)
+    geometry, size = _geometry("x", x.shape, kernel_size, stride, padding)
     out = empty_channels_last((*x.shape[:2], *size), x.dtype)
     _backend.backend.avg_pool2d_forward(x, out, **geometry, num_threads=_backend.get_num_threads())
     return out
@@ -126,7 +137,8 @@ def avg_pool2d_backward(
     Raises:
         ValueError: dout has the wrong type or shape.
     """
-    geometry, size = _geometry(x_shape, kernel_size, stride, padding)
+    x_shape = check_shape("x_shape", x_shape)
+    geometry, size = _geometry("x_shape", x_shape, kernel_size, stride, padding)
     dout = check_pictures("dout", dout)
     dout = check_picture_gradient(dout, (*x_shape[:2], *size), dout.dtype)
     dx = empty_channels_last(x_shape, dout.dtype)
@@ -137,10 +149,14 @@ def avg_pool2d_backward(
 
 
 def _geometry(
-    shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair
+    name: str, shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair
 ) -> tuple[Geometry, tuple[int, int]]:
     """The three pairs, checked, and height and width of the output."""
+    if 0 in shape[2:]:
+        raise ValueError(f"{name} must have a height and a width of at least 1, got {shape}")
     kernel_size = check_pair("kernel_size", kernel_size, 1)
+    if kernel_size[0] * kernel_size[1] > LARGEST:  # a place in a window is 32 bits
+        raise ValueError(f"kernel_size must have at most {LARGEST} pixels, got {kernel_size}")
     stride, padding = check_pair("stride", stride, 1), check_pair("padding", padding, 0)
     if 2 * padding[0] > kernel_size[0] or 2 * padding[1] > kernel_size[1]:
         raise ValueError(
