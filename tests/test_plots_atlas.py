@@ -81,7 +81,7 @@ def test_idle_filters_are_drawn_grey():
 
 
 def test_deep_filters_are_refused():
-    with pytest.raises(ValueError, match=r"images must have shape \(N, 1 or 3, H, W\)"):
+    with pytest.raises(ValueError, match=r"weight must have shape \(N, 1 or 3, H, W\)"):
         plots.filter_sheet(np.zeros((4, 16, 3, 3)))
 
 

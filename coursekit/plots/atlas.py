@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit.plots.sheet import Sheet, as_pictures
+from coursekit.plots import _check as check
+from coursekit.plots._check import pictures as as_pictures
+from coursekit.plots.sheet import Sheet
 from coursekit.plots.style import COLORS
 
 FOR, AGAINST = (0.90, 0.40, 0.0), (0.35, 0.15, 0.60)  # orange and purple
@@ -23,10 +25,17 @@ def activation_maps(image: NDArray, maps: Mapping[str, NDArray], *, columns: int
         image: (C, H, W) with C 1 or 3, uint8 or floats in [0, 1].
         maps: outputs (channels, height, width) by the layer's name, first layer first.
         columns: channels a row, those with the largest mean; their numbers stand above.
+
+    Raises:
+        ValueError: a picture of another kind, or maps that are not finite or have other axes.
     """
+    check.some("maps", maps)
+    maps = {name: check.numbers(f"maps[{name!r}]", out, 3) for name, out in maps.items()}
+    check.at_least_one("columns", columns)
+    picture = as_pictures(np.asarray(image)[None], "image")[0]
     left, step = 2.9, 1.3
     sheet = Sheet(left + columns * 1.08, len(maps) * step + 0.4)
-    sheet.picture(as_pictures(image[None])[0], 0.05, 0.3)
+    sheet.picture(picture, 0.05, 0.3)
     sheet.text(0.55, 0.27, "picture")
     for row, (name, out) in enumerate(maps.items()):
         y = row * step + 0.3
@@ -63,9 +72,27 @@ def top_patches(
         boxes: top, left, bottom, right of the receptive fields, (U, k, 4).
         units: number of each row's unit, (U,).
         values: the unit's outputs, (U, k), written below the patches.
+
+    Raises:
+        ValueError: pictures of another kind, an index of none, or shapes that do not fit.
     """
-    count, k = pictures.shape
-    full = int((boxes[..., 2:] - boxes[..., :2]).max())  # side of a field inside the picture
+    images, pictures, boxes = np.asarray(images), np.asarray(pictures), np.asarray(boxes)
+    shape = len(units), pictures.shape[-1] if pictures.ndim else 0
+    needed = {"pictures": (pictures, shape), "boxes": (boxes, (*shape, 4))}
+    if values is not None:
+        needed["values"] = np.asarray(values), shape
+    for name, (array, fits) in needed.items():
+        if array.shape != fits or not array.size:
+            raise ValueError(f"{name}: got shape {array.shape}; needed {fits}, a row for each unit")
+    if not 0 <= pictures.min() <= pictures.max() < len(images):
+        raise ValueError(
+            f"pictures: got indices from {pictures.min()} to {pictures.max()}; needed 0 to "
+            f"{len(images) - 1}"
+        )
+    shown = [as_pictures(images[row]) for row in pictures]
+    count, k = shape
+    # Side of a field inside the picture; 0 only where all units see nothing but padding.
+    full = max(1, int((boxes[..., 2:] - boxes[..., :2]).max()))
     step = 1.08 if values is None else 1.3
     left, right = 0.9, 1.3 + k * 1.08
     sheet = Sheet(right + k * 1.08, 0.4 + count * step)
@@ -75,7 +102,7 @@ def top_patches(
     for row, unit in enumerate(units):
         y = 0.38 + row * step
         sheet.text(left - 0.1, y + 0.5, f"unit {unit}", ha="right", va="center")
-        for column, picture in enumerate(as_pictures(images[pictures[row]])):
+        for column, picture in enumerate(shown[row]):
             x, box = left + column * 1.08, boxes[row, column]
             _patch(sheet, picture, box, x, y, full)
             if values is not None:
@@ -123,11 +150,23 @@ def heat_overlays(
         images: (N, C, H, W) with C 1 or 3, uint8 or floats in [0, 1].
         heats: (N, H, W) by the method's name; positive is orange.
         titles: a few words to the left of every row.
+
+    Raises:
+        ValueError: pictures of another kind, or heat that is not finite or of another shape.
     """
+    pictures = as_pictures(images)
+    check.some("heats", heats)
+    heats = {name: check.numbers(f"heats[{name!r}]", heat, 3) for name, heat in heats.items()}
+    for name, heat in heats.items():
+        if heat.shape != pictures.shape[:3]:
+            raise ValueError(
+                f"heats[{name!r}]: got shape {heat.shape}; needed {pictures.shape[:3]} as images"
+            )
+    if titles is not None:
+        check.as_many("titles", titles, len(pictures), "picture")
     left = 0.05 if titles is None else 1.6
     size, step = 1.6, 1.7
-    sheet = Sheet(left + (1 + len(heats)) * step, 0.75 + len(images) * step)
-    pictures = as_pictures(images)
+    sheet = Sheet(left + (1 + len(heats)) * step, 0.75 + len(pictures) * step)
     for column, name in enumerate(["picture", *heats]):
         sheet.text(left + column * step + size / 2, 0.32, name, fontsize=9)
     for row, picture in enumerate(pictures):
@@ -138,7 +177,7 @@ def heat_overlays(
         for column, heat in enumerate(heats.values(), start=1):
             _overlay(sheet, picture, heat[row], left + column * step, y, size)
     words = "orange, solid line: the score rests on it; purple, dashed: it holds the score down"
-    sheet.text(0.05, 0.7 + len(images) * step, words, ha="left")
+    sheet.text(0.05, 0.7 + len(pictures) * step, words, ha="left")
     return sheet.fig
 
 
@@ -188,13 +227,27 @@ def confusion_gallery(
         confidence: the net's probability of its answer, (N,), written below the pictures.
 
     Raises:
-        ValueError: there is no group, or an empty one.
+        ValueError: there is no group, an empty one, or one of several cells; a class without a
+            name; pictures of another kind; or numbers that do not fit.
     """
     from sklearn.metrics import confusion_matrix
 
     if not len(groups) or not all(map(len, groups)):
         raise ValueError(f"groups must hold pictures, got sizes {[len(g) for g in groups]}")
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if len(groups) > len(ascii_uppercase):
+        raise ValueError(f"groups: got {len(groups)}; needed at most {len(ascii_uppercase)}")
+    labels = check.classes("labels", labels, len(names), len(images))
+    predictions = check.classes("predictions", predictions, len(names), len(images))
+    if confidence is not None:
+        check.as_many("confidence", confidence, len(images), "picture")
+    for n, group in enumerate(groups):
+        if not all(0 <= i < len(images) for i in group):
+            raise ValueError(
+                f"groups[{n}]: got {list(group)}; needed pictures, 0 to {len(images) - 1}"
+            )
+        if len({(labels[i], predictions[i]) for i in group}) > 1:
+            raise ValueError(f"groups[{n}]: got pictures of several cells; needed one cell's")
+    shown = [as_pictures(np.asarray(images)[list(group)]) for group in groups]
     counts = confusion_matrix(labels, predictions, labels=range(len(names)))
     side, left, top, step = 4.6, 1.4, 0.75, 1.55
     gallery, cell = left + side + 0.7, side / len(names)
@@ -214,7 +267,7 @@ def confusion_gallery(
         words = f"{letter}  {names[true]} taken for {names[answer]}: "
         words += f"{counts[true, answer]} of {counts[true].sum()}"
         sheet.text(gallery, y - 0.05, words, ha="left", fontsize=9)
-        for column, (i, picture) in enumerate(zip(group, as_pictures(images[group]), strict=True)):
+        for column, (i, picture) in enumerate(zip(group, shown[n], strict=True)):
             x = gallery + column * 1.08
             sheet.picture(picture, x, y)
             if confidence is not None:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from coursekit.plots import _check as check
 from coursekit.plots.sheet import Sheet
 from coursekit.plots.style import COLORS
 
@@ -36,9 +37,23 @@ def sliding_window(
         padding: zeros around the picture, drawn grey and slanted.
 
     Raises:
-        ValueError: a place lies outside the output.
+        ValueError: a place lies outside the output, there is none, the kernel is larger than the
+            picture, or an argument is no grid of numbers.
     """
-    kernel, padded = np.asarray(kernel, float), np.pad(np.asarray(image, float), padding)
+    image, kernel = (
+        check.numbers(name, grid, 2).astype(float)
+        for name, grid in (("image", image), ("kernel", kernel))
+    )
+    check.at_least_one("stride", stride)
+    if padding < 0:
+        raise ValueError(f"padding: got {padding}; needed at least 0")
+    check.some("places", places)
+    padded = np.pad(image, padding)
+    if any(k > side for k, side in zip(kernel.shape, padded.shape, strict=True)):
+        raise ValueError(
+            f"kernel: got shape {kernel.shape}; needed at most that of the padded picture, "
+            f"{padded.shape}"
+        )
     windows = sliding_window_view(padded, kernel.shape)[::stride, ::stride]
     out = np.einsum("hwij,ij->hw", windows, kernel)
     for row, column in places:

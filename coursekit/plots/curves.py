@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from coursekit.plots import _check as check
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -21,12 +23,27 @@ def markers_every(n: int) -> int:
 
 
 def smooth(values: ArrayLike, window: int) -> NDArray:
-    """Running mean over the last ``window`` values; the first ones average what there is."""
+    """Running mean over the last ``window`` values; the first ones average what there is.
+
+    A mean over a value that is nan or infinite is nan; the others are as ever.
+
+    Raises:
+        ValueError: values with more than one axis, or a window below 1.
+    """
     values = np.asarray(values, float)
-    total = np.cumsum(np.concatenate([[0.0], values]))
+    if values.ndim != 1:
+        raise ValueError(f"values: got shape {values.shape}; needed (N,)")
+    check.at_least_one("window", window)
     end = np.arange(1, len(values) + 1)
     start = np.maximum(end - window, 0)
-    return (total[end] - total[start]) / (end - start)
+    finite = np.isfinite(values)
+
+    def sums(v: NDArray) -> NDArray:
+        total = np.cumsum(np.concatenate([[0.0], v]))
+        return total[end] - total[start]
+
+    mean = sums(np.where(finite, values, 0)) / (end - start)
+    return np.where(sums(~finite) > 0, np.nan, mean)
 
 
 def line(ax: Axes, x: ArrayLike, y: ArrayLike, label: str | None = None, **style) -> None:
@@ -40,11 +57,15 @@ def learning_curves(histories: Mapping[str, "History"], *, window: int | None = 
     Args:
         histories: runs by name; an empty name for a single one.
         window: steps in the running mean of the loss; about a fortieth of the run if None.
+
+    Raises:
+        ValueError: no history, or a window below 1.
     """
+    check.some("histories", histories)
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
     for i, (name, history) in enumerate(histories.items()):
         loss = [row["loss"] for row in history.steps]
-        k = window or max(len(loss) // 40, 1)
+        k = max(len(loss) // 40, 1) if window is None else window
         style = {"color": f"C{i}", "marker": ("o", "s", "^", "D", "v", "X")[i % 6]}
         line(left, np.arange(len(loss)), smooth(loss, k), name or None, linestyle="-", **style)
         epochs = [row["epoch"] for row in history.epochs]
@@ -81,7 +102,21 @@ def sweep(
         log_x: logarithmic setting.
         log_y: logarithmic measure.
         chance: draws a dotted line there.
+
+    Raises:
+        ValueError: results of another shape, or numbers that a logarithmic axis cannot show.
     """
+    check.some("results", results)
+    for name, runs in results.items():
+        shape = np.shape(runs)
+        if len(shape) != 2 or shape[0] != len(x) or 0 in shape:
+            raise ValueError(
+                f"results[{name!r}]: got shape {shape}; needed ({len(x)}, seeds), a row for each x"
+            )
+        if log_y:
+            check.positive(f"results[{name!r}]", runs)
+    if log_x:
+        check.positive("x", x)
     fig, ax = plt.subplots(figsize=(7, 3.6))
     for name, values in results.items():
         values = np.asarray(values, float)
@@ -116,7 +151,12 @@ def by_layer(
         columns: column name to axis label.
         log: logarithmic measure.
         guide: draws a dotted line there.
+
+    Raises:
+        ValueError: a column is missing, or there are no rows.
     """
+    check.some("columns", columns)
+    check.columns(frame, "step", "layer", *columns)
     fig, axes = plt.subplots(
         1, len(columns), figsize=(min(3.4 * len(columns) + 1.2, 8.6), 3.0), squeeze=False
     )

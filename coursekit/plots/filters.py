@@ -6,7 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from coursekit.plots.sheet import Sheet, as_pictures
+from coursekit.plots import _check as check
+from coursekit.plots._check import pictures as as_pictures
+from coursekit.plots.sheet import Sheet
 from coursekit.plots.style import COLORS
 
 
@@ -29,7 +31,14 @@ def filter_sheet(
         dead: numbers of the filters that never fire.
         duplicates: pairs (i, j, cosine), as ``atlas.duplicate_filters`` finds them.
         columns: filters a row.
+
+    Raises:
+        ValueError: weights that are not finite or of another shape, or a number of no filter.
     """
+    weight = check.numbers("weight", weight, 4)
+    check.at_least_one("columns", columns)
+    _check_numbers("dead", dead, len(weight))
+    _check_numbers("duplicates", [i for pair in duplicates for i in pair[:2]], len(weight))
     pictures, limit = _on_one_scale(weight)
     twins: dict[int, list[int]] = {}
     for i, j, *_ in duplicates:
@@ -64,9 +73,18 @@ def filters_over_training(
         weights: for each epoch (F, C, kh, kw) with C 1 or 3.
         epochs: how many epochs each was trained for.
         filters: numbers of those shown, from top to bottom; None shows all.
+
+    Raises:
+        ValueError: weights that are not finite or differ in shape, another number of epochs, or a
+            number of no filter.
     """
-    shown = range(len(weights[0])) if filters is None else filters
-    stacked = np.stack([w[i] for i in shown for w in weights])
+    check.some("weights", weights)
+    every = check.numbers("weights", _stacked(weights), 5)
+    check.as_many("epochs", epochs, len(every), "array of weights")
+    if filters is not None:
+        _check_numbers("filters", filters, every.shape[1])
+    shown = range(every.shape[1]) if filters is None else filters
+    stacked = np.stack([w[i] for i in shown for w in every])
     pictures, limit = _on_one_scale(stacked)
     sheet = Sheet(len(epochs) * 1.08 + 1.1, len(shown) * 1.08 + 0.75, cell=0.7)
     for column, epoch in enumerate(epochs):
@@ -80,10 +98,24 @@ def filters_over_training(
     return sheet.fig
 
 
+def _stacked(weights: Sequence[NDArray]) -> NDArray:
+    shapes = {np.shape(w) for w in weights}
+    if len(shapes) > 1:
+        raise ValueError(f"weights: got shapes {sorted(shapes)}; needed one shape for all epochs")
+    return np.stack(weights)
+
+
+def _check_numbers(name: str, filters: Collection[int], count: int) -> None:
+    """Raise ``ValueError`` for the number of a filter that is not there."""
+    wrong = [int(i) for i in filters if not 0 <= i < count]
+    if wrong:
+        raise ValueError(f"{name}: got {wrong}; needed numbers of filters, 0 to {count - 1}")
+
+
 def _on_one_scale(weight: NDArray) -> tuple[NDArray, float]:
     """Grey for 0, full colour for the limit that all but one in 200 weights stay inside."""
     limit = float(np.percentile(np.abs(weight), 99.5)) or 1.0
-    return as_pictures(np.clip(0.5 + weight / (2 * limit), 0, 1)), limit
+    return as_pictures(np.clip(0.5 + weight / (2 * limit), 0, 1), "weight"), limit
 
 
 def _tell_scale(sheet: Sheet, limit: float, y: float) -> None:

@@ -7,6 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from coursekit.plots import _check as check
+from coursekit.plots.style import MARKERS
+
 
 def activation_histograms(
     activations: Mapping[str, Sequence[NDArray]], *, limits: tuple[float, float] | None = None
@@ -18,7 +21,15 @@ def activation_histograms(
     Args:
         activations: for each row's name the outputs of the layers, first to last.
         limits: range of values shown; the same for all panels.
+
+    Raises:
+        ValueError: outputs that are not finite, or none.
     """
+    check.some("activations", activations)
+    activations = {
+        name: [check.numbers(f"activations[{name!r}][{i}]", out) for i, out in enumerate(outputs)]
+        for name, outputs in activations.items()
+    }
     rows, columns = len(activations), max(len(v) for v in activations.values())
     fig, axes = plt.subplots(
         rows, columns, figsize=(8, 1.5 * rows + 0.3), sharex=limits is not None, squeeze=False
@@ -50,14 +61,23 @@ def descent_paths(
         x_range: left and right edge.
         y_range: lower and upper edge.
         minimum: marked with a cross.
+
+    Raises:
+        ValueError: ``f`` is nowhere positive or not finite, or a path has no two columns.
     """
     x, y = np.meshgrid(np.linspace(*x_range, 200), np.linspace(*y_range, 200))
-    z = f(x, y)
+    z = check.numbers("f", f(x, y), 2)
+    if z.max() <= 0:
+        raise ValueError(
+            f"f: got at most {z.max():g}; needed a function that is positive somewhere"
+        )
     fig, ax = plt.subplots(figsize=(7.5, 4))
     levels = np.geomspace(max(z.min(), z.max() * 1e-4), z.max(), 22)
     ax.contour(x, y, z, levels=levels, cmap="Greys_r", linewidths=0.6, alpha=0.7)
     for name, path in paths.items():
-        path = np.asarray(path)
+        path = np.asarray(path, float)
+        if path.ndim != 2 or path.shape[1] != 2:
+            raise ValueError(f"paths[{name!r}]: got shape {path.shape}; needed (steps, 2)")
         ax.plot(
             path[:, 0], path[:, 1], label=name, markevery=max(len(path) // 20, 1), linewidth=1.4
         )
@@ -77,24 +97,40 @@ def decision_regions(
     Args:
         classifiers: for each panel's title a function from points (N, 2) to classes (N,).
         points: (N, 2).
-        labels: (N,) integers.
+        labels: (N,) integers from 0 on.
+
+    Raises:
+        ValueError: points or labels of another kind or number, or a classifier's answer.
     """
-    limit = 1.1 * np.abs(points).max()
+    check.some("classifiers", classifiers)
+    points = check.numbers("points", points, 2)
+    if points.shape[1] != 2:
+        raise ValueError(f"points: got shape {points.shape}; needed (N, 2)")
+    labels = np.asarray(labels)
+    labels = check.classes("labels", labels, np.max(labels, initial=0) + 1, len(points))
+    limit = 1.1 * np.abs(points).max() or 1.0
     x, y = np.meshgrid(np.linspace(-limit, limit, 200), np.linspace(-limit, limit, 200))
     grid = np.column_stack([x.ravel(), y.ravel()])
+    answers = {title: np.asarray(classify(grid)) for title, classify in classifiers.items()}
+    for title, answer in answers.items():
+        if answer.shape != (len(grid),) or answer.dtype.kind not in "iu":
+            raise ValueError(
+                f"classifiers[{title!r}]: got {answer.dtype} of shape {answer.shape}; needed a "
+                "function that returns classes (N,) for points (N, 2)"
+            )
     classes = np.unique(labels)
-    levels = np.append(classes, classes[-1] + 1) - 0.5
-    colors = [f"C{c}" for c in classes]
+    count = 1 + max(int(values.max()) for values in (labels, *answers.values()))
+    levels = np.arange(count + 1) - 0.5
+    colors = [f"C{c}" for c in range(count)]
     fig, axes = plt.subplots(
         1, len(classifiers), figsize=(4 * len(classifiers), 3.8), squeeze=False
     )
-    for ax, (title, classify) in zip(axes[0], classifiers.items(), strict=True):
-        regions = classify(grid).reshape(x.shape)
+    for ax, (title, answer) in zip(axes[0], answers.items(), strict=True):
+        regions = answer.reshape(x.shape)
         ax.contourf(x, y, regions, levels=levels, colors=colors, alpha=0.3)
-        for c, marker in zip(classes, "os^", strict=False):
-            ax.plot(
-                *points[labels == c].T, linestyle="", marker=marker, color=f"C{c}", markersize=3
-            )
+        for i, c in enumerate(classes):
+            style = {"marker": MARKERS[i % len(MARKERS)], "color": f"C{c}", "markersize": 3}
+            ax.plot(*points[labels == c].T, linestyle="", **style)
         ax.set(title=title, xticks=[], yticks=[])
         ax.grid(False)
     return fig

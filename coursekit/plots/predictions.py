@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from coursekit.plots.sheet import as_pictures
+from coursekit.plots import _check as check
+from coursekit.plots._check import pictures as as_pictures
 from coursekit.plots.style import COLORS
 
 
@@ -29,7 +30,28 @@ def predictions(
         labels: true classes (N,), whose bars are filled and marked with a star; none if None.
         top: classes a picture.
         columns: pictures a row.
+
+    Raises:
+        ValueError: pictures of another kind, rows that are no probabilities of these classes, or a
+            number that does not fit.
     """
+    pictures, count = as_pictures(images), len(names)
+    probabilities = check.numbers("probabilities", probabilities, 2)
+    if probabilities.shape != (len(pictures), count):
+        raise ValueError(
+            f"probabilities: got shape {probabilities.shape}; needed ({len(pictures)}, {count}), "
+            "a row for each picture and a column for each name"
+        )
+    if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > 0.01:
+        raise ValueError(
+            "probabilities: got rows that are no distribution; needed numbers from 0 that sum to 1 "
+            "(functional.softmax makes them of logits)"
+        )
+    if labels is not None:
+        labels = check.classes("labels", labels, count, len(pictures))
+    check.at_least_one("columns", columns)
+    check.at_least_one("top", top)
+    top = min(top, count)
     rows = -(-len(images) // columns)
     fig, axes = plt.subplots(
         2 * rows,
@@ -41,12 +63,12 @@ def predictions(
     )
     for ax in axes.flat:
         ax.set_axis_off()
-    for i, picture in enumerate(as_pictures(images)):
+    for i, picture in enumerate(pictures):
         row, column = divmod(i, columns)
         axes[2 * row, column].imshow(picture)
         ax = axes[2 * row + 1, column]
         best = np.argsort(-probabilities[i], kind="stable")[:top]
-        true = best == np.asarray(labels)[i] if labels is not None else np.zeros(top, bool)
+        true = best == labels[i] if labels is not None else np.zeros(top, bool)
         colors = [COLORS[0] if right else "0.82" for right in true]
         ax.barh(range(top), probabilities[i, best], color=colors)
         for place, c in enumerate(best):
@@ -66,7 +88,12 @@ def saturation_maps(outputs: Mapping[str, NDArray], *, limit: float) -> Figure:
     Args:
         outputs: for each panel's title the outputs (pictures, units).
         limit: an output is saturated where its absolute value is above that.
+
+    Raises:
+        ValueError: outputs that are not finite or have other axes, or none.
     """
+    check.some("outputs", outputs)
+    outputs = {name: check.numbers(f"outputs[{name!r}]", out, 2) for name, out in outputs.items()}
     fig, axes = plt.subplots(
         1, len(outputs), figsize=(min(2.6 * len(outputs) + 0.6, 9), 2.7), squeeze=False
     )

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from coursekit.plots import _check as check
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,9 +21,14 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, names: Sequence[
         labels: true classes, (N,) integers.
         predictions: predicted classes, (N,) integers.
         names: one word a class.
+
+    Raises:
+        ValueError: a class without a name, or another number of predictions than of labels.
     """
     from sklearn.metrics import confusion_matrix as count
 
+    labels = check.classes("labels", labels, len(names))
+    predictions = check.classes("predictions", predictions, len(names), len(labels))
     share = 100 * count(labels, predictions, labels=range(len(names)), normalize="true")
     fig, ax = plt.subplots(figsize=(6.4, 5.4))
     picture = ax.imshow(share, cmap="cividis", vmin=0, vmax=100)
@@ -47,8 +54,15 @@ def bars(
         values: one a name.
         xlabel: what was measured.
         line_at: draws a dotted line there.
+
+    Raises:
+        ValueError: another number of values than of names, or none.
     """
     values = np.asarray(values, float)
+    if values.shape != (len(names),) or not len(names):
+        raise ValueError(
+            f"values: got shape {values.shape}; needed {len(names)} numbers, one for each name"
+        )
     fig, ax = plt.subplots(figsize=(7, 0.32 * len(names) + 0.9))
     drawn = ax.barh(range(len(names)), values, color="C0")
     ax.bar_label(drawn, fmt="%.2f", padding=3, fontsize=9)
@@ -72,9 +86,17 @@ def search_scatter(
         y: setting on the vertical axis, logarithmic.
         score: column that colours the points.
         label: what the score is.
+
+    Raises:
+        ValueError: a column is missing, no candidate has a score, or a setting is not positive.
     """
-    fig, ax = plt.subplots(figsize=(6.4, 3.8))
+    check.columns(frame, x, y, score)
     table = frame[np.isfinite(frame[score])]
+    if not len(table):
+        raise ValueError(f"frame: got no finite number in {score!r}; needed at least one")
+    for name in (x, y):
+        check.positive(name, table[name])
+    fig, ax = plt.subplots(figsize=(6.4, 3.8))
     drawn = ax.scatter(table[x], table[y], c=table[score], cmap="cividis", s=90, edgecolor="black")
     best = table.loc[table[score].idxmax()]
     ax.scatter(best[x], best[y], s=260, facecolor="none", edgecolor="C2", linewidth=2, label="best")

@@ -3,7 +3,6 @@
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib import patheffects
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -59,12 +58,3 @@ class Sheet:
         """Words at (x, y), by default centred on it."""
         usual: dict[str, Any] = {"ha": "center", "va": "baseline", "fontsize": 8}
         self.ax.text(x, y, text, **usual | {"linespacing": 1.0} | style)
-
-
-def as_pictures(images: NDArray) -> NDArray:
-    """(N, C, H, W) with C 1 or 3, uint8 or floats in [0, 1], as (N, H, W, 3) floats."""
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images must have shape (N, 1 or 3, H, W), got {images.shape}")
-    scale = 255 if images.dtype == np.uint8 else 1
-    pictures = np.clip(images.transpose(0, 2, 3, 1) / scale, 0, 1)
-    return np.broadcast_to(pictures, (*pictures.shape[:3], 3))

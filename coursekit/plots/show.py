@@ -50,11 +50,18 @@ def show(
         format: "png", or "jpeg" for sheets of photographs, where it needs a third of the bytes.
 
     Raises:
-        TypeError: `fig` is not a figure.
-        ValueError: `alt` is empty, or differs from the alt text of the live figure in `update`.
+        TypeError: `fig` is not a figure, or `alt` no text.
+        ValueError: `alt` is empty, or differs from the alt text of the live figure in `update`;
+            another format.
     """
     if not isinstance(fig, Figure):
         raise TypeError(f"show: fig must be a matplotlib Figure, got {type(fig).__name__}")
+    if not isinstance(alt, str):
+        raise TypeError(
+            f"alt: got {type(alt).__name__}; needed a sentence on what the figure shows"
+        )
+    if format not in ("png", "jpeg"):
+        raise ValueError(f"format: got {format!r}; needed 'png' or 'jpeg'")
     alt = " ".join(alt.split())
     if not alt:
         raise ValueError("show: alt is empty; say in a sentence what the figure shows")

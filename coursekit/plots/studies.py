@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike, NDArray
 
+from coursekit.plots import _check as check
 from coursekit.plots.style import LINE_STYLES, MARKERS
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ def study(
         log_x: logarithmic setting.
         log_y: logarithmic measure.
         chance: draws a dotted line there.
+
+    Raises:
+        ValueError: a column is missing, there are no rows, or a logarithmic axis cannot show one.
     """
+    check.columns(frame, x, y, lines, panels)
+    if log_y:
+        check.positive(y, frame[y])
     panel_values, line_values = _values(frame, panels), _values(frame, lines)
     count = len(panel_values)
     size = (7.0, 3.6) if count == 1 else (min(3.4 * count + 1.2, 10), 3.3)
@@ -91,6 +98,7 @@ def study(
 
 def _log_axis(ax: Axes, values: "pd.Series") -> None:
     """A logarithmic axis, marked at the levels themselves where they lie close together."""
+    check.positive(str(values.name), values)
     ax.set_xscale("log")
     levels = np.unique(values)
     if levels[-1] < 1000 * levels[0]:
@@ -122,7 +130,11 @@ def heat_map(
         ylabel: name and unit of ``y``.
         label: what was measured; ``value`` if None.
         digits: after the point.
+
+    Raises:
+        ValueError: a column is missing, or there are no rows.
     """
+    check.columns(frame, x, y, value)
     columns, rows = _values(frame, x), _values(frame, y)
     mean = np.array(
         [
@@ -154,7 +166,13 @@ def reliability(bins: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]]) -> F
     Args:
         bins: for each net's name ``(confidence, accuracy, count)``: arrays (bins,) of equal-width
             bins over [0, 1]. Where ``count`` is 0 the first two are not looked at.
+
+    Raises:
+        ValueError: arrays of different shapes, no picture in any bin, or shares outside [0, 1].
     """
+    check.some("bins", bins)
+    for name, values in bins.items():
+        _check_bins(name, *(np.asarray(v, float) for v in values))
     fig, (top, bottom) = plt.subplots(
         2, 1, figsize=(5.4, 5.2), sharex=True, height_ratios=(3, 1), layout="constrained"
     )
@@ -171,6 +189,22 @@ def reliability(bins: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]]) -> F
     bottom.set_ylim(bottom=0)
     top.legend(fontsize=9)
     return fig
+
+
+def _check_bins(name: str, confidence: NDArray, accuracy: NDArray, count: NDArray) -> None:
+    shapes = [v.shape for v in (confidence, accuracy, count)]
+    if count.ndim != 1 or len(set(shapes)) > 1 or not count.sum() > 0 or count.min() < 0:
+        raise ValueError(
+            f"bins[{name!r}]: got shapes {shapes} and {count.sum():g} pictures; needed three "
+            "arrays (bins,), and at least one picture"
+        )
+    for what, share in (("confidence", confidence), ("accuracy", accuracy)):
+        share = share[count > 0]
+        if not (share.min() >= 0 and share.max() <= 1):
+            raise ValueError(
+                f"bins[{name!r}]: got {what} from {share.min():g} to {share.max():g}; needed "
+                "shares from 0 to 1"
+            )
 
 
 def _curve(ax: Axes, rows: "pd.DataFrame", x: str, y: str, **style: Any) -> None:
