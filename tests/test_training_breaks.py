@@ -294,6 +294,50 @@ def test_an_error_takes_the_run_back_too(side, data):
     assert state(trainer) == whole
 
 
+class Thaw(Callback):
+    """Give the optimizer another group before the third epoch."""
+
+    def on_epoch_start(self, trainer):
+        if trainer.epoch == 2:
+            trainer.optimizer.add_param_group({"params": trainer.net[1].parameters()})
+
+
+def test_a_group_added_in_the_broken_epoch_goes_too(data):
+    side, runs = Torch(), []
+    for callbacks in ([Thaw()], [Thaw(), Break("step", 17)]):
+        net = side.net()
+        runs.append(
+            side.trainer_class(
+                net,
+                data,
+                optimizer=side.rules.SGD(net[4].parameters(), lr=0.05, momentum=0.9),
+                criterion=side.criterion(),
+                batch_size=16,
+                progress=False,
+                device="cpu",
+                callbacks=callbacks,
+            )
+        )
+    whole, broken = runs
+    whole.fit(EPOCHS)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(EPOCHS)
+    assert len(broken.optimizer.param_groups) == 1
+    broken.fit(EPOCHS)
+    assert state(broken) == state(whole)
+
+
+def test_what_cannot_be_taken_back_says_so_beside_the_error(side, data):
+    class Rebuild(Callback):
+        def on_step_end(self, trainer):
+            trainer.net = side.net(hidden=3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        make_trainer(side, data, callbacks=[Rebuild()]).fit(1)
+    assert caught.value.__notes__[0].startswith("epoch 1 could not be taken back: ")
+
+
 class Spoil(Callback):
     """Put nan into a weight after an epoch or before a step, once."""
 

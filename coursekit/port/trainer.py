@@ -3,6 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -281,7 +282,7 @@ class Trainer(TrainingLoop):
     def _update(self, x: torch.Tensor, y: torch.Tensor, weight: float) -> None:  # type: ignore[override]
         """One forward pass, one backward pass, one update."""
         with self._autocast:
-            with self._forward_of(len(y)):
+            with self._one_picture_explained(len(y)):
                 logits, *others = _heads(self._forward(x))
             loss = self.criterion(logits, y)
             for other in others:
@@ -314,6 +315,14 @@ class Trainer(TrainingLoop):
             losses, counts = loss_sums / sizes, sizes.int().tolist()
         return list(zip(steps, rates, losses.tolist(), hits.int().tolist(), counts, strict=True))
 
+    def _agreed(self, measured: dict[str, float]) -> dict[str, float]:
+        """The mean: each process's batch norm is its own, and all must stop or go on together."""
+        if distributed.world_size() == 1:
+            return measured
+        values = torch.tensor(list(measured.values()), dtype=torch.float64, device=self.device)
+        mean = distributed.sum_over_processes(values) / distributed.world_size()
+        return dict(zip(measured, mean.tolist(), strict=True))
+
     def _diverged(self, step: int, lr: float, loss: float, where: str = "") -> str:
         if self.read_every > 1:
             where = ', noticed too late to say in which layer; device="cpu" tells'
@@ -340,6 +349,25 @@ class Trainer(TrainingLoop):
                 f"have {self.batch_size}, and drop_last leaves out a smaller one; needed "
                 f"batch_size={count} or less, or drop_last=False"
             )
+
+    @contextmanager
+    def _one_picture_explained(self, count: int) -> Iterator[None]:
+        """Around the forward pass of a training batch, whose size only a loader knows before."""
+        try:
+            yield
+        except ValueError as error:
+            if count > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            number = self.step % self.steps_per_epoch + 1
+            raise ValueError(
+                f"batch {number} of {self.steps_per_epoch} has one picture, which this net cannot "
+                f"learn from ({error}); {self._two_at_least()}"
+            ) from error
+
+    def _take_back(self, *, keep_steps: bool = False) -> None:
+        if self._mark is not None:  # a callback may have added groups
+            del self.optimizer.param_groups[len(self._mark[1]["optimizer"]["param_groups"]) :]
+        super()._take_back(keep_steps=keep_steps)
 
     def _two_at_least(self) -> str:
         said = super()._two_at_least()

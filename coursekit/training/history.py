@@ -14,6 +14,7 @@ class History:
     """Losses and rates of every step; losses, accuracies and seconds of every epoch.
 
     Shown at the end of a cell it is a table of the first and last epochs; ``frame()`` has all.
+    An epoch that broke off leaves no rows; a divergence keeps its steps until training goes on.
 
     Attributes:
         steps: rows with ``step`` (counted from 0), ``loss`` of the batch and ``lr``.

@@ -6,11 +6,8 @@ and what an update does.
 """
 
 import copy
-import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import cached_property, partial
 from math import isfinite, nan
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.atomic import written_whole
 from coursekit.data.dataset import as_split
 from coursekit.optim.lr_scheduler import waits_for_metric, whole
 from coursekit.training.callbacks import Callback, Progress
@@ -132,7 +130,11 @@ class TrainingLoop:
                 self._train_one_epoch()
         except BaseException as error:
             broken = self._mark is not None
-            self._take_back(keep_steps=isinstance(error, TrainingDivergedError))
+            try:
+                self._take_back(keep_steps=isinstance(error, TrainingDivergedError))
+            except Exception as other:  # a callback made another net or optimizer of it
+                self._mark = None
+                error.add_note(f"epoch {self.epoch + 1} could not be taken back: {other}")
             if isinstance(error, KeyboardInterrupt):
                 explain_interrupt(error, self._what_is_kept(epochs, broken))
             raise
@@ -201,11 +203,12 @@ class TrainingLoop:
         row["train_loss"] = self._losses / self._seen
         row["train_accuracy"] = self._correct / self._seen
         self.epoch += 1
-        row |= {f"val_{name}": value for name, value in self.evaluate(self.data.val).items()}
+        measured = self._agreed(self.evaluate(self.data.val))
+        row |= {f"val_{name}": value for name, value in measured.items()}
         row["seconds"] = time.perf_counter() - started
         if waits_for_metric(self.scheduler):
-            better_is_less = self.scheduler.mode == "min"
-            self.scheduler.step(row["val_loss" if better_is_less else "val_accuracy"])
+            watched = "val_loss" if self.scheduler.mode == "min" else "val_accuracy"
+            self.scheduler.step(row[watched])
         # An accuracy beside a loss that is not finite comes from a net that is broken.
         better = row["val_accuracy"] > self.best_accuracy and isfinite(row["val_loss"])
         if self.keep_best and better:
@@ -213,6 +216,10 @@ class TrainingLoop:
         self.history.epochs.append(row)
         self._mark = None  # from here on the epoch counts
         self._notify("on_epoch_end")
+
+    def _agreed(self, measured: dict[str, float]) -> dict[str, float]:
+        """What all processes of a run take for the validation's result."""
+        return measured
 
     def _take_back(self, *, keep_steps: bool = False) -> None:
         """Return to the end of the last whole epoch, if one was begun since.
@@ -273,20 +280,6 @@ class TrainingLoop:
     def _fetch(self, rows: list[tuple]) -> list[tuple]:
         """Return the rows of ``_note`` as plain numbers."""
         return rows
-
-    @contextmanager
-    def _forward_of(self, count: int) -> Iterator[None]:
-        """Around a training batch's forward pass: an error of one picture alone says so."""
-        try:
-            yield
-        except ValueError as error:
-            if count > 1:
-                raise
-            number = self.step + 1 - (self._mark[0]["step"] if self._mark else 0)
-            raise ValueError(
-                f"batch {number} of {self.steps_per_epoch} has one picture, which this net cannot "
-                f"learn from ({error}); {self._two_at_least()}"
-            ) from error
 
     def _check_last_batch(self) -> None:
         """Raise ``ValueError`` if the last batch has one picture and the net needs more.
@@ -416,7 +409,6 @@ class TrainingLoop:
 
         Within an epoch it writes the run as it stood before that epoch.
         """
-        path = Path(path)
         meta, states = self._mark or (self._meta(), self._states())
         rows = self.history.to_dict()
         meta = {
@@ -428,15 +420,8 @@ class TrainingLoop:
                 "epochs": [row for row in rows["epochs"] if row["epoch"] <= meta["epoch"]],
             },
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                self._write(file, meta, states)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with written_whole(path) as part, part.open("wb") as file:
+            self._write(file, meta, states)
 
     def load(self, path: str | Path) -> None:
         """Continue the run saved at ``path``, with a trainer set up in the same way.

@@ -6,11 +6,13 @@ Where the file cannot be written, the results stay in memory for as long as the 
 import json
 import math
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
-from coursekit.data.files import cache_dir, why_not_written, written_whole
+from coursekit.atomic import written_whole
+from coursekit.data.files import cache_dir, why_not_written
 from coursekit.training.study_guard import StudyError
 
 SCHEMA = 1
@@ -87,7 +89,7 @@ class Store:
             return []
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # a damaged file can raise nearly anything
             found = "a file of results that cannot be read"
             if not isinstance(error, OSError):
                 found = "a damaged file of results"
@@ -115,11 +117,12 @@ class Store:
         assert self.path is not None
         content = self.text().encode()
         try:
+            if self._foreign is not None:
+                with written_whole(self.path.with_suffix(f".{self._foreign}.json")) as part:
+                    shutil.copyfile(self.path, part)
+                self._foreign = None
             with written_whole(self.path) as part:
                 part.write_bytes(content)
-                if self._foreign is not None:
-                    os.replace(self.path, self.path.with_suffix(f".{self._foreign}.json"))
-                    self._foreign = None
         except OSError as error:
             if self._key not in _unwritten:
                 why = why_not_written(self.path.parent, error, len(content), "COURSEKIT_STUDIES")

@@ -109,8 +109,7 @@ class Trainer(TrainingLoop):
 
     def _update(self, x: NDArray, y: NDArray) -> None:  # type: ignore[override]
         """One forward pass, one backward pass, one update."""
-        with self._forward_of(len(y)):
-            logits = self.net(x)
+        logits = self.net(x)
         self.loss = self.criterion(logits, y)
         if not np.isfinite(self.loss):
             raise TrainingDivergedError(self._diagnose(x))
