@@ -1,10 +1,12 @@
 """Lesson 2's exercises on dropout, which may draw their masks as they like.
 
-No mask is compared with another. What is compared are properties of the zeros: how many, what
-stands between them, whether rows and columns have masks of their own, where they come from.
-A right answer fails once in 10^11 times.
+No mask is compared with another. What is compared are properties of the zeros: how many, how their
+number scatters, what stands between them, whether rows and columns have masks of their own, where
+they come from. A right answer fails once in 10^11 times.
 """
 
+from functools import partial
+from math import lgamma, log, log1p
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ from coursekit.checks.outcomes import unpack
 from coursekit.checks.properties import GlobalDraws, count, like, plausible, share
 
 ROWS = 100  # all inputs can be seen as a matrix of so many rows
-CALLS = 7  # that they all drop equally many of 10,000 entries happens once in 10^12 times
+CALLS = 7
+SMALL = 200  # calls with so few numbers that their zeros can be counted each time
+KINDS = 8  # of counts, about equally likely, that those calls are sorted into
 
 
 def _run_dropout_forward(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -25,14 +29,18 @@ def _run_dropout_forward(functions: Functions, inputs: dict[str, Any]) -> dict[s
 
     watched = GlobalDraws()
 
-    def out(p: float, training: bool, rng: Generator) -> NDArray:
-        returned = unpack(watched(functions[0], x, p, training, rng), "it", "out", "cache")["out"]
+    def out_of(x: NDArray, p: float, training: bool, rng: Generator) -> NDArray:
+        returned = unpack(functions[0](x, p, training, rng), "it", "out", "cache")["out"]
         return like(returned, "out", x, "x")
+
+    out = partial(watched, out_of, x)
 
     rng = np.random.default_rng(seed)
     first = out(p, True, rng)
     kept = first.copy()
     further = [out(p, True, rng) for _ in range(CALLS - 1)]
+    some = x[:1] if x.ndim > 1 else x[:ROWS]
+    counted = watched(lambda: [int(_zeros(out_of(some, p, True, rng)).sum()) for _ in range(SMALL)])
     again = out(p, True, np.random.default_rng(seed))
     whole, evaluated = out(0.0, True, rng), out(p, False, rng)
     return {
@@ -43,7 +51,9 @@ def _run_dropout_forward(functions: Functions, inputs: dict[str, Any]) -> dict[s
         "further calls that draw the same mask": count(
             *(np.array_equal(_zeros(other), _zeros(kept)) for other in further)
         ),
-        "further calls that all drop exactly as many entries": _equally_many(kept, further),
+        f"series of {SMALL} calls whose numbers of zeros do not scatter as in independent draws": (
+            count(not _scattered(counted, some.size, kept, p))
+        ),
         "calls that change the out of the call before": count(not np.array_equal(first, kept)),
         "calls with the same seed that draw another mask": count(not np.array_equal(again, kept)),
         **watched.result(),
@@ -97,13 +107,26 @@ def _share_of_zeros(out: NDArray, p: float) -> float:
     return share(_zeros(out), p, 1 - p, 0.5)
 
 
-def _equally_many(first: NDArray, further: list[NDArray]) -> float:
-    """All of the further masks, or none if their numbers of zeros differ, or if none has a choice.
+def _scattered(counted: list[int], size: int, out: NDArray, p: float) -> bool:
+    """Whether numbers of zeros among ``size`` entries may be binomial, as independent draws are.
 
-    Independent draws for every entry scatter; a fixed number of places does not.
+    A fixed number of zeros does not scatter, one that jumps up and down a little scatters too
+    little, and a chance that is drawn anew for each call makes it scatter too much. The chance is
+    the one that explains the large mask: whether it is the right one is asked elsewhere.
     """
-    zeros = [int(_zeros(out).sum()) for out in (first, *further)]
-    return float(len(further)) if len(set(zeros)) == 1 and 0 < zeros[0] < first.size else 0.0
+    chance = _share_of_zeros(out, p)
+    if chance not in (p, 1 - p, 0.5):
+        chance = float(np.mean(counted)) / size
+    if not 0 < chance < 1:
+        return True
+    whole = np.arange(size + 1)
+    log_pmf = [lgamma(size + 1) - lgamma(k + 1) - lgamma(size - k + 1) for k in whole]
+    pmf = np.exp(log_pmf + whole * log(chance) + (size - whole) * log1p(-chance))
+    kind = np.minimum((pmf.cumsum() - pmf / 2) * KINDS, KINDS - 1).astype(int)
+    return plausible(
+        np.bincount(kind[counted], minlength=KINDS),
+        np.bincount(kind, weights=pmf / pmf.sum(), minlength=KINDS),
+    )
 
 
 def _ratios(out: NDArray, x: NDArray, what: str) -> dict[str, float]:

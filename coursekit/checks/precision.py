@@ -10,9 +10,9 @@ from coursekit.checks.probe import Probe
 from coursekit.checks.report import number
 
 STEPS = (1e-10, 4e-9)  # far below what float32 tells apart, and near it; for numbers of size 1
-POINTS = 32  # to either side
+POINTS = 16  # to either side
 WIDE = (1e-5, 1e-3)  # where the slope is measured that an increment is compared with
-ENTRIES = 3  # of an argument
+ENTRIES = 2  # of an argument
 
 
 def coarse(probe: Probe, report: ArgumentReport) -> str | None:

@@ -140,11 +140,31 @@ def a_fixed_number_per_row(x, p, training, rng):
 
 @animal(FORWARD, "hard to tell: units are a little too seldom dropped together")
 def a_fixed_number_in_all(x, p, training, rng):
-    """exactly p of the entries are dropped, as by a permutation; dropout draws for every entry by
-    itself"""
+    """exactly p of the entries are dropped, as by a permutation, or hardly more or fewer; dropout
+    draws for every entry by itself"""
     if not training:
         return x.copy(), None
     return _dropped(x, _mask(x, p, rng.permutation(x.size).reshape(x.shape) / x.size))
+
+
+@animal(FORWARD, "hard to tell: units are a little too seldom dropped together")
+def nearly_a_fixed_number(x, p, training, rng):
+    """exactly p of the entries are dropped, as by a permutation, or hardly more or fewer; dropout
+    draws for every entry by itself"""
+    if not training or p == 0:
+        return dropout_forward(x, p, training, rng)
+    number = int(np.clip(p * x.size + rng.integers(-1, 3), 0, x.size))
+    ranks = rng.permutation(x.size).reshape(x.shape)
+    return _dropped(x, _mask(x, p, np.where(ranks < number, 0.0, 1.0)))
+
+
+@animal(FORWARD, "units are dropped together too often")
+def a_chance_for_each_call(x, p, training, rng):
+    """each call has a chance of its own, p only on average; p is the same for every call."""
+    if not training or p == 0:
+        return dropout_forward(x, p, training, rng)
+    own = p + min(p, 1 - p) * rng.uniform(-1, 1)
+    return _dropped(x, _mask(x, p, np.where(rng.random(x.shape) < own, 0.0, 1.0)))
 
 
 @animal(FORWARD, "some units are nearly always there, others nearly never")
