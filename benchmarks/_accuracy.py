@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 
 import coursekit
 from coursekit import data, plots
+from coursekit.atomic import written_whole
 from coursekit.training.history import History
 from coursekit.training.loop import TrainingLoop
 
@@ -62,7 +63,8 @@ def measure(
     print(f"{ds.name}, {args.epochs} epochs: test accuracy {mean:.4f} ± {sd:.4f} (sd)")
     plots.use_style()
     fig = plots.learning_curves({f"seed {s}": h for s, h in enumerate(histories)})
-    fig.savefig(RESULTS / f"{name.format(epochs=args.epochs)}.png", metadata={"Software": None})
+    with written_whole(RESULTS / f"{name.format(epochs=args.epochs)}.png") as part:
+        fig.savefig(part, metadata={"Software": None})
     return {
         "model": model,
         "parameters": parameters[0],

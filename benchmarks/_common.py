@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from coursekit import kernels
+from coursekit.atomic import written_whole
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -92,11 +93,9 @@ def print_table(rows: list[Mapping[str, object]]) -> None:
 def write_result(name: str, result: Mapping[str, object]) -> Path:
     """Write ``results/NAME.json``, with the machine, in one piece."""
     path = RESULTS / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
     text = json.dumps({"command": " ".join(_command()), "machine": machine(), **result}, indent=2)
-    part = path.with_suffix(".json.part")
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with written_whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
     print(f"wrote benchmarks/results/{path.name}")
     return path
 

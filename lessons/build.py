@@ -203,10 +203,10 @@ def differences(files: dict[Path, str]) -> list[str]:
 
 def write(path: Path, text: str) -> None:
     """Write the file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(part, path)
+    from coursekit.atomic import written_whole
+
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_html(path: Path, text: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files on disk: their errors, the cache folder, checksums, writing whole, pickles, unpacking."""
+"""Files on disk: their errors, the cache folder, checksums, pickles, unpacking."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import os
 import pickle
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..atomic import folder_written_whole
 
 QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)  # Windows has none
 DISK_FULL = (errno.ENOSPC, QUOTA)
@@ -95,21 +96,6 @@ def _amount(size: float) -> str:
     return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a scratch path beside `path`; what is written there takes its place whole or not at all.
-
-    The folder is made if it is missing.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")  # two processes, two names
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _free_bytes(folder: Path) -> int:
     """Return the free space of the disk that holds `folder` or its nearest existing parent."""
     while not folder.exists() and folder != folder.parent:
@@ -125,18 +111,8 @@ def unpack(archive: Path, members: Sequence[str], target: Path) -> Path:
     Raises:
         DataError: the archive is damaged, lacks a member, or the disk is full.
     """
-    with explain_os_errors(target.parent, 200_000_000):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target.parent))
-        try:
-            _copy_members(archive, members, scratch)
-            try:
-                os.replace(scratch, target)
-            except OSError:
-                if not target.is_dir():  # else another process was quicker: use what it unpacked
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with explain_os_errors(target.parent, 200_000_000), folder_written_whole(target) as scratch:
+        _copy_members(archive, members, scratch)
     return target
 
 

@@ -1,13 +1,12 @@
 """Verdicts as a table to read, and as JSON."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coursekit.atomic import written_whole
 from coursekit.grading.grade import NOT_ATTEMPTED, PASSED, Verdict
 
 _PLAIN = str.maketrans({"✓": "OK", "✗": "FAILED", "·": "-", "×": "x", "–": "-", "’": "'"})
@@ -77,15 +76,8 @@ def write_json(report: Sequence[Graded], path: Path) -> None:
         OSError: it cannot be written.
     """
     text = json.dumps([graded.as_json() for graded in report], indent=2) + "\n"
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(part, 0o666 & ~_umask())
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def shown(text: str, encoding: str | None) -> str:
@@ -120,9 +112,3 @@ def _effort(verdict: Verdict) -> str:
     if verdict.minutes is None:
         return ""
     return f" (difficulty {verdict.difficulty}/5, {verdict.minutes} minutes)"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

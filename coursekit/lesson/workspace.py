@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from coursekit.atomic import written_whole
+
 START = "start.ipynb"
 _MINUTES = re.compile(r"\b(\d+) minutes\b")
 
@@ -34,7 +36,8 @@ def prepare(work: Path, exercises: Path, notebooks: Path) -> list[str]:
         )
     if work.exists() and not work.is_dir():
         raise ValueError(f"work: {work} is a file; needed a folder")
-    if work.is_dir() and any(work.iterdir()) and not (work / START).is_file():
+    visible = work.is_dir() and any(not path.name.startswith(".") for path in work.iterdir())
+    if visible and not (work / START).is_file():
         raise ValueError(
             f"work: {work} is neither empty nor a folder of lessons made before; needed another"
         )
@@ -48,13 +51,8 @@ def prepare(work: Path, exercises: Path, notebooks: Path) -> list[str]:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
+    with written_whole(path) as part:
         part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _start_page(work: Path, lessons: list[Path], notebooks: Path) -> dict:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from coursekit.data.files import written_whole
+from coursekit.atomic import written_whole
 
 
 def save_weights(net: torch.nn.Module, path: str | Path) -> Path:

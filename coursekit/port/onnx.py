@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from coursekit.atomic import written_whole
+
 
 def export_onnx(
     net: torch.nn.Module, path: str | Path, input_shape: tuple[int, ...], *, tolerance: float = 1e-4
@@ -25,39 +27,38 @@ def export_onnx(
 
     Raises:
         ImportError: one of them is missing: ``pip install onnx onnxscript onnxruntime``.
-        ValueError: the logits differ; the file is removed.
+        ValueError: the logits differ.
+        OSError: the file cannot be written. After either error an old file is as it was.
     """
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it, and says so less clearly)
     except ImportError as error:
         raise ImportError("export_onnx needs: pip install onnx onnxscript onnxruntime") from error
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = copy.deepcopy(net).cpu().eval()
     generator = torch.Generator().manual_seed(0)
     dtype = next(plain.parameters()).dtype
     few, more = (torch.randn(n, *input_shape, generator=generator, dtype=dtype) for n in (2, 5))
-    torch.onnx.export(
-        plain,
-        (few,),
-        str(path),
-        input_names=["pictures"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("pictures_in_batch", min=1)},),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
     with torch.inference_mode():
         expected = plain(more).numpy()
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (got,) = session.run(["logits"], {"pictures": more.numpy()})
-    difference = float(np.abs(got - expected).max())
-    if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
-        path.unlink()
-        raise ValueError(
-            f"net: onnxruntime's logits differ from it by up to {difference:.3g}; needed at most "
-            f"{tolerance:g} of the largest logit"
+    with written_whole(path) as part:
+        torch.onnx.export(
+            plain,
+            (few,),
+            str(part),
+            input_names=["pictures"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("pictures_in_batch", min=1)},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
         )
+        session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
+        (got,) = session.run(["logits"], {"pictures": more.numpy()})
+        difference = float(np.abs(got - expected).max())
+        if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
+            raise ValueError(
+                f"net: onnxruntime's logits differ from it by up to {difference:.3g}; needed at "
+                f"most {tolerance:g} of the largest logit"
+            )
     return difference

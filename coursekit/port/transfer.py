@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from coursekit.data.files import why_not_written, written_whole
+from coursekit.atomic import written_whole
+from coursekit.data.files import why_not_written
 from coursekit.port.checks.references_transfer import check_pictures, extract_features, prepare
 from coursekit.port.feature_key import key_of
 from coursekit.port.residual import BasicBlock

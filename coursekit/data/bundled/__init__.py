@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ..files import cache_dir, why_not_written, written_whole
+from ...atomic import written_whole
+from ..files import cache_dir, why_not_written
 from .birds_frogs import BIRDS, FROGS
 from .canvas import SIZE, Canvas
 from .cars_trucks import AUTOMOBILES, TRUCKS
