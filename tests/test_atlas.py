@@ -450,3 +450,26 @@ def test_confusions_are_the_largest_cells_with_the_surest_mistakes_first():
     assert atlas.confusions(logits, answers) == []
     with pytest.raises(ValueError, match="labels must be 9 whole numbers"):
         atlas.confusions(logits, labels[:4])
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: atlas.confusions(np.eye(3), [0, 1, 3]), "labels: got classes from 0 to 3; needed"),
+        (lambda: atlas.confusions(np.eye(3), [-1, 1, 2]), "labels: got classes from -1"),
+        (lambda: atlas.confusions(np.eye(3) * np.nan, [0, 1, 2]), "logits: got .* needed finite"),
+        (lambda: atlas.confusions(np.ones((0, 3)), []), "logits: got"),
+        (lambda: atlas.duplicate_filters(np.full((4, 3, 2, 2), np.nan)), "weight: got .* finite"),
+    ],
+)
+def test_values_that_would_be_counted_wrongly_are_refused(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()
+
+
+@pytest.mark.parametrize("look", [atlas.firing_rates, atlas.top_patches])
+def test_a_layer_that_puts_out_nan_is_not_called_dead(look, rng):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    net[0].weight.data[1] = np.nan
+    with pytest.raises(ValueError, match=r"layer: got '1.ReLU', whose outputs are nan"):
+        look(net, rng.standard_normal((2, 3, 8, 8)).astype(np.float32), "1.ReLU")

@@ -86,9 +86,14 @@ def check_batches(x: NDArray, batch_size: int) -> None:
 
 
 def check_maps(layer: int | str, out: NDArray) -> None:
-    """Raise ``ValueError`` unless ``out`` are maps: one number a picture, channel and place."""
+    """Raise ``ValueError`` unless ``out`` are maps: one finite number a picture, channel, place."""
     if out.ndim != 4:
         raise ValueError(
             f"layer must put out maps (N, C, H, W), got {layer!r} with outputs of shape "
             f"{out.shape}; name a layer before the pictures are flattened"
+        )
+    if not np.isfinite(out).all():
+        raise ValueError(
+            f"layer: got {layer!r}, whose outputs are nan or infinite for some picture; needed "
+            "finite ones"
         )

@@ -51,7 +51,16 @@ def duplicate_filters(weight: NDArray, *, threshold: float = 0.9) -> list[tuple[
 
     Returns:
         (i, j, cosine) with i < j, the most alike first.
+
+    Raises:
+        ValueError: weights that are not finite, or no filters.
     """
+    weight = np.asarray(weight)
+    if weight.ndim < 2 or not weight.size or not np.isfinite(weight).all():
+        raise ValueError(
+            f"weight: got {weight.dtype} of shape {weight.shape}; needed finite numbers "
+            "(F, C, kh, kw)"
+        )
     flat = weight.reshape(len(weight), -1).astype(np.float64)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
     flat = np.divide(flat, norms, out=np.zeros_like(flat), where=norms > 0)

@@ -42,13 +42,23 @@ def confusions(
         The largest cell first.
 
     Raises:
-        ValueError: ``labels`` is not one whole number a row of ``logits``.
+        ValueError: ``labels`` is not one class for each row of ``logits``, or those are not finite.
     """
-    labels = np.asarray(labels)
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if logits.ndim != 2 or not logits.size or not np.isfinite(logits).all():
+        raise ValueError(
+            f"logits: got {logits.dtype} of shape {logits.shape}; needed finite numbers "
+            "(N, classes)"
+        )
     if labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be {len(logits)} whole numbers, one a row of logits; "
             f"got {labels.dtype} of shape {labels.shape}"
+        )
+    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        raise ValueError(
+            f"labels: got classes from {labels.min()} to {labels.max()}; needed 0 to "
+            f"{logits.shape[1] - 1}, the columns of logits"
         )
     predicted = logits.argmax(axis=1)
     confidence = F.softmax(logits).max(axis=1)
