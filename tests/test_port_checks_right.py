@@ -383,6 +383,35 @@ class FunctionalBlock(nn.Module):
         return F.relu(torch.add(out, x))
 
 
+class BareBlock(nn.Module):
+    """Batch norm by its function, with parameters and buffers of the block's own."""
+
+    def __init__(self, i, o, stride):
+        super().__init__()
+        self.stride = stride
+        self.w1, self.w2 = (
+            nn.Parameter(torch.randn(o, i, 3, 3)),
+            nn.Parameter(torch.randn(o, o, 3, 3)),
+        )
+        self.w3 = nn.Parameter(torch.randn(o, i, 1, 1)) if stride > 1 or i != o else None
+        for k in range(2 + (self.w3 is not None)):
+            self.register_parameter(f"gamma{k}", nn.Parameter(torch.ones(o)))
+            self.register_parameter(f"beta{k}", nn.Parameter(torch.zeros(o)))
+            self.register_buffer(f"mean{k}", torch.zeros(o))
+            self.register_buffer(f"var{k}", torch.ones(o))
+
+    def norm(self, k, x):
+        parts = (getattr(self, f"{name}{k}") for name in ("mean", "var", "gamma", "beta"))
+        return F.batch_norm(x, *parts, self.training)
+
+    def forward(self, x):
+        out = F.relu(self.norm(0, F.conv2d(x, self.w1, None, self.stride, 1)))
+        out = self.norm(1, F.conv2d(out, self.w2, padding=1))
+        if self.w3 is not None:
+            x = self.norm(2, F.conv2d(x, self.w3, stride=self.stride))
+        return F.relu(out + x)
+
+
 class CompactOfStages(nn.Module):
     """Stages of their own, made from the last to the first."""
 
@@ -771,7 +800,7 @@ RIGHT = {
     "two_view_logits": [two_views_one_by_one, two_views_in_place],
     "layer_outputs": [outputs_all_at_once, outputs_of_a_copy],
     "conv2d_function": [ByTorch.apply, ByGrads.apply],
-    "basic_block": [lazy_block, FunctionalBlock],
+    "basic_block": [lazy_block, FunctionalBlock, BareBlock],
     "compact_net": [CompactOfStages, compact_as_a_dict],
     "widest": [widest_with_a_bound, widest_as_numpy],
     "squeeze_excite": [excite_channel_by_channel, excite_in_a_sequential, excite_wide],

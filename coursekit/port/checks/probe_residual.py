@@ -19,7 +19,8 @@ from coursekit.port.checks.probe import to_array
 def fill(net: nn.Module, order: Iterable[nn.Module] | None = None) -> None:
     """Put numbers into all parameters that depend on role and shape, not on names.
 
-    A role is to be the weight of a batch norm, its bias, or anything else.
+    A role is to be the weight of a batch norm, its bias, or anything else. A batch norm may be a
+    layer, or parameters of ones and of zeros beside the buffers of its statistics.
 
     Args:
         net: any; it gets float64.
@@ -27,17 +28,27 @@ def fill(net: nn.Module, order: Iterable[nn.Module] | None = None) -> None:
     """
     seen: Counter = Counter()
     for module in dict.fromkeys([*(order or ()), *net.modules()]):
-        norm = isinstance(module, _BatchNorm)
         for name, p in module.named_parameters(recurse=False):
-            role = norm, name if norm else "", tuple(p.shape)
-            key = [norm, *map(ord, role[1]), *p.shape, seen[role] if order is not None else 0]
+            norm = _of_a_norm(module, name, p)
+            role = norm, tuple(p.shape)
+            key = [*map(ord, norm), *p.shape, seen[role] if order is not None else 0]
             seen[role] += 1
             draw = np.random.default_rng(list(map(int, key))).standard_normal(p.shape)
             if p.ndim > 1:
                 draw *= np.sqrt(2 / max(1, p[0].numel()))
             else:
-                draw = (norm and name == "weight") + 0.3 * draw
+                draw = (norm == "weight") + 0.3 * draw
             p.data = torch.from_numpy(draw)
+
+
+def _of_a_norm(module: nn.Module, name: str, p: nn.Parameter) -> str:
+    """Whether a parameter is the "weight" or the "bias" of a batch norm, else ""."""
+    if isinstance(module, _BatchNorm):
+        return name
+    statistics = any(buffer.shape == p.shape for buffer in module.buffers(recurse=False))
+    if p.ndim != 1 or not statistics or (p != p[0]).any() or p[0] not in (0, 1):
+        return ""
+    return "weight" if p[0] == 1 else "bias"
 
 
 def run_net(make: Callable[[], Any], x: NDArray, *, in_order: bool) -> dict[str, Any]:
