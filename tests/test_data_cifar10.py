@@ -397,7 +397,10 @@ def test_auto_without_network_takes_the_bundled_set_says_why_and_asks_once(
 ):
     calls = []
     monkeypatch.setattr(cifar10, "fetch", fake_fetch(small, calls, "no network here."))
-    said = "Data: the bundled set, drawn by code; it is not CIFAR-10. no network here.\n"
+    said = (
+        "Data: the bundled set, drawn by code; it is not CIFAR-10. no network here. "
+        "So it stays until the kernel is restarted.\n"
+    )
     for expected in (said, ""):  # a lesson loads several times, and says why once
         assert cdata.load("auto").name == "bundled"
         assert capsys.readouterr().out == expected

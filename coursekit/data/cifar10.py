@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Dataset, Split, check_labels
+from .dataset import Dataset, Split
 from .download import Remote, fetch
 from .files import DataError, cache_dir, check_md5, read_pickle, unpack
 from .split import stratified
@@ -59,9 +59,21 @@ def locate(place: Path) -> Path | None:
 def _unpack(archive: Path) -> Path:
     target = cache_dir() / FOLDER
     if not target.is_dir():
-        check_md5(archive, ARCHIVE.md5, repair="Delete it and fetch it again.")
-        unpack(archive, [f"{FOLDER}/{name}" for name in (*TRAIN_MD5, *TEST_MD5, META)], target)
+        repair = "Delete it and fetch the set again (load('cifar10'))."
+        check_md5(archive, ARCHIVE.md5, repair=repair)
+        members = [f"{FOLDER}/{name}" for name in (*TRAIN_MD5, *TEST_MD5, META)]
+        unpack(archive, members, target, repair=repair)
     return target
+
+
+def _repair(folder: Path) -> str:
+    """What to do about a folder with a file that is missing or damaged."""
+    if folder == cache_dir() / FOLDER:
+        return f"Delete {folder} and fetch the set again (load('cifar10'))."
+    return (
+        f"Unpack {ARCHIVE.name} there anew, or fetch the set again (load('cifar10')), which is "
+        f"kept in {cache_dir()}."
+    )
 
 
 def from_cache_or_net() -> Path:
@@ -86,8 +98,7 @@ def read(folder: Path, val_size: int, train_size: int | None, seed: int) -> Data
         ValueError: sizes or seed that do not fit.
     """
     for name, md5 in (TRAIN_MD5 | TEST_MD5).items():
-        again = f"Delete {folder} and fetch the set again (load('cifar10'))."
-        check_md5(folder / name, md5, repair=again)
+        check_md5(folder / name, md5, repair=_repair(folder))
     by_batch = [_read_batch(folder / name)[1] for name in TRAIN_MD5]
     starts = np.cumsum([0, *map(len, by_batch)])
     labels = np.concatenate(by_batch)
@@ -116,21 +127,26 @@ def read(folder: Path, val_size: int, train_size: int | None, seed: int) -> Data
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the pictures (N, 3, 32, 32) and labels (N,) of one batch file."""
-    content = read_pickle(path)
-    needed = "needed uint8 pictures (N, 3072) under 'data' and N numbers under 'labels'"
-    try:
-        images, labels = content[b"data"], np.asarray(content[b"labels"])
-        fits = images.dtype == np.uint8 and images.shape == (len(labels), 3072)
-        fits = fits and labels.dtype.kind == "i" and labels.ndim == 1
-    except (KeyError, TypeError, AttributeError) as err:
-        raise DataError(f"{path}: found another content ({err!r}); {needed}.") from err
-    if not fits:
+    repair = _repair(path.parent)
+    content = read_pickle(path, repair=repair)
+    needed = f"needed uint8 pictures (N, 3072) under 'data' and N numbers under 'labels'. {repair}"
+    images, numbers = (
+        (content.get(b"data"), content.get(b"labels")) if isinstance(content, dict) else (None, 0)
+    )
+    if not isinstance(images, np.ndarray):
+        raise DataError(f"{path}: found another content (no pictures); {needed}")
+    if not isinstance(numbers, list) or any(type(number) is not int for number in numbers):
+        raise DataError(f"{path}: found another content (no list of whole numbers); {needed}")
+    wrong = [n for n in numbers if not 0 <= n < len(CLASS_NAMES)]
+    if wrong:
+        raise DataError(
+            f"{path}: labels: found label {wrong[0]} at position {numbers.index(wrong[0])}; needed "
+            f"0 to {len(CLASS_NAMES) - 1}. {repair}"
+        )
+    labels = np.array(numbers, np.int64)
+    if images.dtype != np.uint8 or images.shape != (len(labels), 3072):
         raise DataError(
             f"{path}: found {images.dtype} {images.shape} with {labels.dtype} labels "
-            f"{labels.shape}; {needed}."
+            f"{labels.shape}; {needed}"
         )
-    try:
-        check_labels("labels", labels, len(CLASS_NAMES))
-    except ValueError as err:
-        raise DataError(f"{path}: {err}. Fetch the set again.") from err
-    return images.reshape(-1, *IMAGE_SHAPE), labels.astype(np.int64)
+    return images.reshape(-1, *IMAGE_SHAPE), labels

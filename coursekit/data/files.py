@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
+import math
 import os
 import pickle
 import shutil
@@ -103,68 +105,178 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def unpack(archive: Path, members: Sequence[str], target: Path) -> Path:
-    """Copy the named files of a tar archive to the folder `target`, which appears whole or not.
+MOST_UNPACKED = 400_000_000
+"""Bytes that an archive may hold: twice what CIFAR-10's does."""
+MOST_PICKLED = 64_000_000
+"""Bytes of a pickle: twice the largest of CIFAR-10."""
+
+
+def unpack(
+    archive: Path,
+    members: Sequence[str],
+    target: Path,
+    *,
+    repair: str = "Delete it and fetch it again.",
+) -> Path:
+    """Copy the named files of a tar.gz archive to the folder `target`, which appears whole or not.
 
     Nothing else in the archive is touched, so no path in it can lead outside `target`.
 
     Raises:
-        DataError: the archive is damaged, lacks a member, or the disk is full.
+        DataError: the archive is damaged, lacks a member or is far too large, or the disk is full;
+            `repair` tells what to do about the archive.
     """
     with explain_os_errors(target.parent, 200_000_000), folder_written_whole(target) as scratch:
-        _copy_members(archive, members, scratch)
+        try:
+            _copy_members(archive, members, scratch)
+        except Exception as err:  # a damaged archive can raise nearly anything
+            if isinstance(err, OSError) and err.errno is not None:
+                raise  # the disk's, not the archive's
+            raise DataError(
+                f"{archive}: found a damaged or different archive ({err}); needed one that holds "
+                f"{members[0]} and {len(members) - 1} more. {repair}"
+            ) from err
     return target
 
 
 def _copy_members(archive: Path, members: Sequence[str], folder: Path) -> None:
-    try:
-        with tarfile.open(archive) as tar:
-            for member in members:
-                source = tar.extractfile(member)
-                if source is None:
-                    raise KeyError(f"{member} is not a file")
-                with source, open(folder / Path(member).name, "wb") as out:
+    missing = set(members)
+    with gzip.open(archive) as raw:
+        content: Any = _AtMost(raw, MOST_UNPACKED)
+        # As a stream: what a header says about sizes and places is never believed in advance.
+        with tarfile.open(fileobj=content, mode="r|") as tar:
+            for info in tar:
+                if info.name not in missing:
+                    continue
+                source = tar.extractfile(info) if info.isreg() else None
+                if source is None or info.size > MOST_UNPACKED:
+                    raise tarfile.ReadError(f"{info.name} is not a file of its own")
+                with source, open(folder / Path(info.name).name, "wb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)
-    except (tarfile.TarError, EOFError, KeyError) as err:
-        raise DataError(
-            f"{archive}: found a damaged or different archive ({err}); needed one that holds "
-            f"{members[0]} and {len(members) - 1} more. Delete it and fetch it again."
-        ) from err
+                missing.remove(info.name)
+        while content.read(1 << 20):  # to the checksum at the end
+            pass
+    if missing:
+        raise tarfile.ReadError(f"it lacks {min(missing)}")
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that can build NumPy arrays, numbers, strings and containers; nothing else."""
+class _AtMost:
+    """A file to read from, which ends with an error after `most` bytes."""
+
+    def __init__(self, file: Any, most: int):
+        self.file, self.most, self.left = file, most, most
+
+    def read(self, size: int) -> bytes:
+        content = self.file.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise tarfile.ReadError(f"it holds more than {_amount(self.most)}")
+        return content
+
+
+# --- pickles --------------------------------------------------------------------------------------
+#
+# Nothing in a pickle is called or believed. Where it asks for NumPy's own functions it gets the
+# three classes below, which keep what they are told; an array is made of it once it all fits. (Each
+# has a `__setstate__` of an instance, so that a pickle cannot set attributes of the class.)
+
+
+class _Dtype:
+    """Stands for `numpy.dtype` in a pickle: numbers of a fixed size."""
+
+    _KNOWN = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
+
+    def __init__(self, name: Any, align: Any = None, copy: Any = None):
+        self.name = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+        if self.name not in self._KNOWN:
+            raise pickle.UnpicklingError(f"it asks for an array of {self.name!r}")
+        self.order = "|"
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        if order not in ("|", "<", ">", "="):
+            raise pickle.UnpicklingError(f"it asks for the byte order {order!r}")
+        self.order = order
+
+
+class _Array:
+    """Stands for `numpy.ndarray` in a pickle, and for an array whose content is set afterwards."""
+
+    value: np.ndarray | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        shape, dtype, by_columns, content = state[-4:]
+        if not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
+            raise pickle.UnpicklingError("it asks for an array of something else than numbers")
+        kind = np.dtype(dtype.order + dtype.name)
+        if any(type(n) is not int or n < 0 for n in shape) or (
+            math.prod(shape) * kind.itemsize != len(content)
+        ):
+            raise pickle.UnpicklingError(
+                f"it asks for an array of shape {shape} with {len(content):,} bytes of content"
+            )
+        array = np.frombuffer(content, kind) if content else np.empty(0, kind)
+        self.value = array.reshape(shape, order="F" if by_columns else "C")
+
+    def array(self) -> np.ndarray:
+        """Return what was set."""
+        if self.value is None:
+            raise pickle.UnpicklingError("it asks for an array without content")
+        return self.value
+
+
+class _Reconstruct:
+    """Stands for the private function by which NumPy begins an array: an empty one of no shape."""
+
+    def __new__(cls, kind: Any, shape: Any, dtype: Any) -> Any:
+        if kind is not _Array:
+            raise pickle.UnpicklingError(f"it asks for an array of type {kind}")
+        return _Array()
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("it asks for NumPy's own functions to be changed")
+
+
+class _ArraysOnly(pickle._Unpickler):  # the C one allocates what a file says before it reads it
+    """An unpickler that can build arrays, numbers, strings and containers; nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _empty_array
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
+            return _Reconstruct
+        if (module, name) == ("numpy", "ndarray"):
+            return _Array
+        if (module, name) == ("numpy", "dtype"):
+            return _Dtype
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
-def _empty_array(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Do what NumPy's private `_reconstruct` does: an array whose content is set afterwards."""
-    if kind is not np.ndarray:
-        raise pickle.UnpicklingError(f"it asks for an array of type {kind}")
-    return np.ndarray(shape, dtype)
+def read_pickle(
+    path: Path, *, repair: str = "Do not open it by other means; fetch it anew."
+) -> Any:
+    """Read a pickle of an array, or of a dictionary with arrays in it, without running code.
 
-
-def read_pickle(path: Path) -> Any:
-    """Read a pickle that may hold arrays, numbers, strings and containers, and runs no code.
-
-    Python 2 strings come back as bytes.
+    It may also hold numbers, strings and containers. Arrays are of numbers and read-only; Python 2
+    strings come back as bytes.
 
     Raises:
-        DataError: the file is damaged or asks for anything else.
+        DataError: the file is damaged, too large or asks for anything else; `repair` tells what to
+            do then.
     """
     try:
+        size = path.stat().st_size
+        if size > MOST_PICKLED:
+            raise pickle.UnpicklingError(f"it asks for {_amount(size)}")
         with open(path, "rb") as file:
-            return _ArraysOnly(file, encoding="bytes").load()
+            content = _ArraysOnly(file, encoding="bytes").load()
+        if isinstance(content, _Array):
+            return content.array()
+        if not isinstance(content, dict):
+            return content
+        return {k: v.array() if isinstance(v, _Array) else v for k, v in content.items()}
     except OSError as err:
         raise DataError(f"{path}: cannot be read ({err.strerror or err}).") from err
     except Exception as err:  # a damaged pickle can raise nearly anything
         raise DataError(
             f"{path}: found a pickle that is damaged or holds more than arrays ({err}); needed "
-            "NumPy arrays, lists and names only. Do not open it by other means; fetch it anew."
+            f"NumPy arrays, lists and names only. {repair}"
         ) from err

@@ -55,7 +55,10 @@ def load(
         return cifar10.read(found, _default(val_size, 5000), train_size, seed)
     if found and found not in _told:
         _told.add(found)  # once: a lesson loads several times
-        print(f"Data: the bundled set, drawn by code; it is not CIFAR-10. {found}")
+        print(
+            f"Data: the bundled set, drawn by code; it is not CIFAR-10. {found} So it stays until "
+            "the kernel is restarted."
+        )
     return _bundled(_default(val_size, 1000), train_size, seed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import warnings
 import zlib
 from pathlib import Path
@@ -40,6 +41,8 @@ FILES = {
     ),
 }
 SIDE = 28
+MOST_PICTURES = 250_000
+"""In one file: a file that announces more, or unpacks to more, is not read."""
 
 
 def locate(place: Path) -> Path | None:
@@ -90,13 +93,26 @@ def _read_pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     if images.shape[1:] != (SIDE, SIDE) or len(images) != len(labels):
         raise DataError(
             f"{path}: found images {images.shape} beside {len(labels):,} labels; needed "
-            f"({len(labels)}, {SIDE}, {SIDE}). Fetch the set again (load_mnist())."
+            f"({len(labels)}, {SIDE}, {SIDE}). {_repair(path, labels_path)}"
         )
     try:
         check_labels("labels", labels, len(CLASS_NAMES))
     except ValueError as err:
-        raise DataError(f"{labels_path}: {err}. Fetch the set again (load_mnist()).") from err
+        raise DataError(f"{labels_path}: {err}. {_repair(labels_path)}") from err
     return images[:, None], labels.astype(np.int64)
+
+
+def _repair(*paths: Path) -> str:
+    """What to do about files that are missing or damaged."""
+    names = " and ".join(path.name for path in paths)
+    first = f"Delete {names}, then" if paths[0].exists() else "To repair it,"
+    if paths[0].parent == cache_dir() / "MNIST" / "raw":
+        return f"{first} call load_mnist() again, which fetches what is missing."
+    urls = " and ".join(f"{MIRRORS[0]}{path.name.removesuffix('.gz')}.gz" for path in paths)
+    return (
+        f"{first} put {urls} there, or call load_mnist() without source and with COURSEKIT_DATA "
+        "unset, which fetches the set to a folder of its own."
+    )
 
 
 def _read_idx(folder: Path, name: str, dimensions: int) -> tuple[np.ndarray, Path]:
@@ -105,24 +121,35 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> tuple[np.ndarray, Pat
     if not paths:
         raise DataError(
             f"{folder / name}: found no such file, nor {name}.gz; needed all of "
-            f"{', '.join(FILES)}. Fetch the set again (load_mnist())."
+            f"{', '.join(FILES)}. {_repair(folder / name)}"
         )
-    path, again = paths[0], "Fetch it again (load_mnist())."
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as err:
-        raise DataError(f"{path}: truncated or damaged ({err}). {again}") from err
+    path = paths[0]
     start = 4 + 4 * dimensions
-    if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
+    most = MOST_PICTURES * SIDE ** (2 * (dimensions == 3))
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            head = file.read(start)
+            if len(head) < start or head[:4] != bytes((0, 0, 8, dimensions)):
+                raise DataError(
+                    f"{path}: found a file that begins with {head[:4].hex() or 'nothing'}; needed "
+                    f"0000080{dimensions}, the mark of idx bytes in {dimensions} dimensions. "
+                    f"{_repair(path)}"
+                )
+            shape = tuple(int(n) for n in np.frombuffer(head, ">u4", dimensions, 4))
+            size = math.prod(shape)
+            if size > most:
+                raise DataError(
+                    f"{path}: found the shape {shape}; needed at most {most:,} numbers. "
+                    f"{_repair(path)}"
+                )
+            content = head + file.read(size + 1)  # one more, to see whether it ends there
+    except (OSError, EOFError, zlib.error) as err:
+        raise DataError(f"{path}: truncated or damaged ({err}). {_repair(path)}") from err
+    found = len(content) - start
+    if found != size:
         raise DataError(
-            f"{path}: found a file that begins with {content[:4].hex() or 'nothing'}; needed "
-            f"0000080{dimensions}, the mark of idx bytes in {dimensions} dimensions. {again}"
-        )
-    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", dimensions, 4))
-    if len(content) - start != np.prod(shape, dtype=object):
-        raise DataError(
-            f"{path}: found {len(content) - start:,} bytes of data; needed "
-            f"{np.prod(shape, dtype=object):,} for its shape {shape}. {again}"
+            f"{path}: found {f'more than {size:,}' if found > size else f'{found:,}'} bytes of "
+            f"data; needed {size:,} for its shape {shape}. {_repair(path)}"
         )
     _warn_unless_published(path, content, FILES[name][2])
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape), path

@@ -186,7 +186,12 @@ def _remedy(name: str, array: np.ndarray) -> str:
 
 def _labels(name: str, labels: ArrayLike) -> np.ndarray:
     """Return labels (N,) as whole numbers or strings."""
-    values = np.asarray(labels)
+    try:
+        values = np.asarray(labels)
+    except (ValueError, OverflowError) as err:
+        raise ValueError(
+            f"{name}: got rows of different lengths; needed one label for each picture, (N,)"
+        ) from err
     if values.dtype.kind == "O" and all(isinstance(value, str) for value in values.ravel()):
         values = values.astype(str)
     if values.ndim == 1 and values.dtype.kind in "iuU":
@@ -397,19 +402,17 @@ def _classes(folder: Path, skipped: Counter[str]) -> _Classes:
 def _walk(folder: Path, skipped: Counter[str]) -> Iterator[str]:
     """Yield the pictures in a folder and below, as paths from there with forward slashes."""
     seen: set[str] = set()
-
-    def visit(place: Path, prefix: str) -> Iterator[str]:
-        real = os.path.realpath(place)
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        real = os.path.realpath(folder / prefix)
         if real in seen:  # a link that leads back
-            return
+            continue
         seen.add(real)
-        folders, files = _visible(place, skipped)
+        folders, files = _visible(folder / prefix, skipped)
         _skip(files, skipped, None)
         yield from (prefix + name for name in files if _is_picture(name))
-        for name in folders:
-            yield from visit(place / name, f"{prefix}{name}/")
-
-    return visit(folder, "")
+        waiting += (f"{prefix}{name}/" for name in folders)
 
 
 def _visible(folder: Path, skipped: Counter[str]) -> tuple[list[str], list[str]]:
@@ -421,8 +424,8 @@ def _visible(folder: Path, skipped: Counter[str]) -> tuple[list[str], list[str]]
     shown = [e for e in entries if not e.name.startswith(".") and e.name != "__MACOSX"]
     if len(shown) < len(entries):
         skipped["hidden"] += len(entries) - len(shown)
-    folders = [entry.name for entry in shown if entry.is_dir()]
-    return folders, [entry.name for entry in shown if not entry.is_dir()]
+    folders = {entry.name for entry in shown if os.path.isdir(entry.path)}  # a link to itself: no
+    return sorted(folders), [entry.name for entry in shown if entry.name not in folders]
 
 
 def _skip(files: list[str], skipped: Counter[str], pictures: str | None) -> None:
@@ -491,6 +494,8 @@ def _picture(path: Path, size: tuple[int, int], grayscale: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     height, width = size
+    if not path.is_file():
+        raise ValueError("not a file, or a link that leads nowhere")
     with Image.open(path) as image:
         side = 4 * max(size)
         image.draft(None, (side, side))  # photographs: decode no more of a JPEG than is needed
