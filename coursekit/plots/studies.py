@@ -56,11 +56,9 @@ def study(
         chance: draws a dotted line there.
 
     Raises:
-        ValueError: a column is missing, there are no rows, or a logarithmic axis cannot show one.
+        ValueError: a column is missing, there are no rows, or a logarithmic ``x`` is not positive.
     """
     check.columns(frame, x, y, lines, panels)
-    if log_y:
-        check.positive(y, frame[y])
     panel_values, line_values = _values(frame, panels), _values(frame, lines)
     count = len(panel_values)
     size = (7.0, 3.6) if count == 1 else (min(3.4 * count + 1.2, 10), 3.3)

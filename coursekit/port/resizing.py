@@ -31,7 +31,13 @@ class ProgressiveResize:
             raise ValueError(f"sides: got {self.sides!r}; needed positive numbers, at least one")
 
     def __call__(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """Return uint8 images (N, C, side, side); those that have the side already, as they are."""
+        """Return uint8 images (N, C, side, side); those that have the side already, as they are.
+
+        Raises:
+            ValueError: images of another type.
+        """
+        if images.dtype != torch.uint8:
+            raise ValueError(f"images: got {images.dtype}; needed uint8, as the Trainer has them")
         side = self.sides[min(draw.epoch, len(self.sides) - 1)]
         if images.shape[2:] == (side, side):
             return images

@@ -152,7 +152,19 @@ def accumulated_gradients(net: nn.Module, x: Tensor, y: Tensor, size: int) -> fl
     return total
 
 
+def check_tensor(x: Tensor) -> None:
+    """Raise ``ValueError`` unless ``x`` is a tensor of pictures, of which there is one."""
+    if not isinstance(x, Tensor) or x.ndim != 4 or not x.is_floating_point() or not x.numel():
+        came = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"x: got {came}; needed a tensor of floats (N, C, H, W)")
+
+
 def two_view_logits(net: nn.Module, x: Tensor) -> Tensor:
-    """Mean of the logits of each picture and of its mirror image, (N, classes)."""
+    """Mean of the logits of each picture and of its mirror image, (N, classes).
+
+    Raises:
+        ValueError: ``x`` is no tensor (N, C, H, W).
+    """
+    check_tensor(x)
     with evaluating(net), torch.no_grad():
         return (net(x) + net(x.flip(3))) / 2

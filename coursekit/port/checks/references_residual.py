@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coursekit.port.checks.references import check_tensor
 from coursekit.port.residual import BasicBlock, CompactNet
 from coursekit.training.modes import evaluating
 
@@ -81,7 +82,14 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def six_view_logits(net: nn.Module, x: Tensor) -> Tensor:
-    """Mean of the logits of x (half), and of two diagonal shifts (half), each also mirrored."""
+    """Mean of the logits of x (half), and of two diagonal shifts (half), each also mirrored.
+
+    Raises:
+        ValueError: ``x`` is no tensor (N, C, H, W), or has a side of one pixel.
+    """
+    check_tensor(x)
+    if min(x.shape[2:]) < 2:
+        raise ValueError(f"x: got {tuple(x.shape)}; needed sides of at least 2 pixels")
     height, width = x.shape[2:]
     wide = F.pad(x, (1, 1, 1, 1), mode="reflect")
     up_left, down_right = wide[:, :, 2:, 2:], wide[:, :, :height, :width]

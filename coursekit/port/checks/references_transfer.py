@@ -13,8 +13,23 @@ from coursekit.training.modes import evaluating
 
 
 def replace_head(net: nn.Module, classes: int) -> nn.Module:
-    """Give a ResNet, a VGG or an Inception v3 new last layers for ``classes``, in place."""
+    """Give a ResNet, a VGG or an Inception v3 new last layers for ``classes``, in place.
+
+    Raises:
+        ValueError: a net without such a last layer, or a number of classes below 1.
+    """
     parts: Any = net
+    chain = getattr(net, "classifier", None)
+    head = (
+        chain[-1] if isinstance(chain, nn.Sequential) and len(chain) else getattr(net, "fc", None)
+    )
+    if not isinstance(head, nn.Linear):
+        raise ValueError(
+            f"net: got {type(net).__name__}; needed a ResNet or an Inception (fc), or a VGG "
+            "(classifier), whose last layer is linear"
+        )
+    if not isinstance(classes, int | np.integer) or classes < 1:
+        raise ValueError(f"classes: got {classes!r}; needed a whole number of at least 1")
     if hasattr(net, "classifier"):
         parts.classifier[-1] = nn.Linear(parts.classifier[-1].in_features, classes)
         return net
@@ -108,8 +123,13 @@ def prepare(images: NDArray, size: int, mean: ArrayLike, std: ArrayLike) -> Tens
 
 
 def extract_features(net: nn.Module, head: nn.Module, batches: Iterable[Tensor]) -> Tensor:
-    """What the layer ``head`` is given for every picture, (N, D); the net is left as it was."""
+    """What the layer ``head`` is given for every picture, (N, D); the net is left as it was.
+
+    Raises:
+        ValueError: there are no pictures, or ``head`` does not run once for each batch.
+    """
     found: list[Tensor] = []
+    counts: list[int] = []
 
     def keep(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
         found.append(inputs[0].detach().clone())
@@ -119,9 +139,46 @@ def extract_features(net: nn.Module, head: nn.Module, batches: Iterable[Tensor])
         with evaluating(net), torch.no_grad():
             for x in batches:
                 net(x)
+                counts.append(len(x))
     finally:
         handle.remove()
+    if not counts:
+        raise ValueError("batches: got none; needed pictures (N, C, H, W)")
+    if [len(rows) for rows in found] != counts:
+        raise ValueError(
+            f"head: got {type(head).__name__}, which ran {len(found)} times for {len(counts)} "
+            "batches; needed a layer of net that each picture passes once"
+        )
     return torch.cat(found)
+
+
+def _check_rows(name: str, rows: NDArray) -> None:
+    """Raise ``ValueError`` unless ``rows`` are finite floats (N, D)."""
+    if (
+        not isinstance(rows, np.ndarray)
+        or rows.dtype not in (np.float32, np.float64)
+        or rows.ndim != 2
+        or not rows.size
+    ):
+        came = (
+            f"{rows.dtype} of shape {rows.shape}"
+            if isinstance(rows, np.ndarray)
+            else type(rows).__name__
+        )
+        raise ValueError(f"{name}: got {came}; needed float32 or float64 (N, D)")
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{name}: got nan or infinite values; needed finite ones")
+
+
+def _check_labels(labels: NDArray, needed: int | None = None) -> None:
+    """Raise ``ValueError`` unless ``labels`` are whole numbers (N,)."""
+    count = len(labels) if needed is None else needed
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" or array.shape != (count,) or not count:
+        raise ValueError(
+            f"labels: got {array.dtype} of shape {array.shape}; needed whole numbers "
+            f"({'N' if needed is None else needed},)"
+        )
 
 
 def linear_probe(
@@ -131,7 +188,24 @@ def linear_probe(
 
     Minimises the sum of squares of ``features @ weight.T + bias - one_hot`` plus ``strength`` times
     the sum of squares of ``weight``; the bias is free.
+
+    Args:
+        features: float32 or float64 (N, D).
+        labels: whole numbers (N,) in 0 .. classes - 1.
+        classes: how many there are.
+        strength: greater than 0, or 0 where the features are independent.
+
+    Raises:
+        ValueError: an argument that does not fit.
     """
+    _check_rows("features", features)
+    _check_labels(labels, len(features))
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"labels: got values from {labels.min()} to {labels.max()}; needed 0 to {classes - 1}"
+        )
+    if not 0 <= strength < np.inf:
+        raise ValueError(f"strength: got {strength}; needed a number of at least 0")
     targets = np.eye(classes, dtype=features.dtype)[labels]
     centre, middle = features.mean(axis=0), targets.mean(axis=0)
     x, y = features - centre, targets - middle
@@ -146,7 +220,13 @@ def layerwise_rates(stages: Sequence[nn.Module], lr: float, decay: float) -> lis
 
     What is frozen is left out, and so is a stage that has nothing else. What two stages share
     belongs to the first of them.
+
+    Raises:
+        ValueError: ``lr`` or ``decay`` is no positive number.
     """
+    for name, value in (("lr", lr), ("decay", decay)):
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name}: got {value}; needed a number greater than 0")
     seen: set[nn.Parameter] = set()
     groups = []
     for i, stage in enumerate(stages):
@@ -158,7 +238,18 @@ def layerwise_rates(stages: Sequence[nn.Module], lr: float, decay: float) -> lis
 
 
 def balanced_subset(labels: NDArray, per_class: int, rng: np.random.Generator) -> NDArray:
-    """Indices of ``per_class`` pictures of every class that occurs, drawn without replacement."""
+    """Indices of ``per_class`` pictures of every class that occurs, drawn without replacement.
+
+    Raises:
+        ValueError: a class has fewer, or an argument does not fit.
+    """
+    _check_labels(labels)
+    found, counts = np.unique(labels, return_counts=True)
+    if not 1 <= per_class <= counts.min():
+        raise ValueError(
+            f"per_class: got {per_class}; needed 1 to {counts.min()}, which class "
+            f"{found[counts.argmin()]} has"
+        )
     chosen = [
         rng.choice(np.flatnonzero(labels == c), per_class, replace=False) for c in np.unique(labels)
     ]
@@ -166,7 +257,17 @@ def balanced_subset(labels: NDArray, per_class: int, rng: np.random.Generator) -
 
 
 def pca(features: NDArray, k: int) -> tuple[NDArray, NDArray]:
-    """Coordinates (N, k) along the ``k`` directions of largest variance, and its shares (k,)."""
+    """Coordinates (N, k) along the ``k`` directions of largest variance, and its shares (k,).
+
+    Raises:
+        ValueError: ``features`` are no finite floats (N, D) or all alike, or have no ``k``
+            directions.
+    """
+    _check_rows("features", features)
+    if not 1 <= k <= min(features.shape):
+        raise ValueError(f"k: got {k}; needed 1 to {min(features.shape)}, for {features.shape}")
     x = features - features.mean(axis=0)
+    if not x.any():
+        raise ValueError(f"features: got {len(x)} rows that are all alike; needed some variance")
     u, s, _ = np.linalg.svd(x, full_matrices=False)
     return u[:, :k] * s[:k], s[:k] ** 2 / (s**2).sum()
