@@ -222,6 +222,21 @@ def test_kernels_import_the_coursekit_of_the_tests(tmp_path):
     assert run.stdout.strip() == coursekit.__file__, run.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("import no_such_module", "No module named 'no_such_module'"), ("", "no tests ran")],
+)
+def test_a_file_without_tests_is_reported_as_without_the_plugin(tmp_path, text, says):
+    (tmp_path / "test_it.py").write_text(text)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert says in run.stdout
+    assert "INTERNALERROR" not in run.stdout
+
+
 # -------------------------------------------------------------------------------- the grader
 
 HEAD = """\

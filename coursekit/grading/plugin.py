@@ -13,6 +13,7 @@ nbval itself is left alone: the tests it collected are renamed through pytest's 
 import os
 import re
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -51,7 +52,7 @@ def pytest_make_collect_report(collector: pytest.Collector):
         collector.sanitize_patterns.update([_PICTURE])
     report = yield
     nodes = list(report.result or [])
-    for node, after in zip(nodes, [*nodes[1:], None], strict=True):
+    for node, after in pairwise([*nodes, None]):
         learners = _names(node, "needs") or (after is not None and _names(after, "exercise"))
         if learners and hasattr(node, "cell") and not node.cell.get("outputs"):
             node.options["check"] = False
