@@ -114,3 +114,13 @@ def test_a_named_mistake_never_fails_what_the_learner_passes():
             line = next((x for x in found.message.splitlines() if x.startswith("  this ")), "")
             if line:
                 assert failed[line.split(": ", 1)[1]] <= set(found.failed)
+
+
+def test_a_size_rounded_to_the_nearest_is_not_told_as_rounded_up():
+    def cost(c_in, c_out, kernel_size, stride, padding, h, w):
+        sides = zip((h, w), kernel_size, strict=True)
+        oh, ow = (round((s + 2 * padding - k) / stride) + 1 for s, k in sides)
+        weights = c_in * c_out * kernel_size[0] * kernel_size[1]
+        return (oh, ow), weights + c_out, weights * oh * ow
+
+    assert told("conv2d_cost", cost) == []
