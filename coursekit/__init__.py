@@ -12,13 +12,14 @@ def set_num_threads(n: int) -> None:
 
     The compiled kernels get ``n`` threads. For ``n`` > 1 the BLAS is limited to one: two pools,
     whose idle threads go on spinning for a while, would fight for the same cores. ``n`` = 1 gives
-    the BLAS back what it had. Without compiled kernels the BLAS does the work, on ``n`` threads.
+    the BLAS back what it had. Without compiled kernels the BLAS does the work, on ``n`` threads. In
+    a forked child the compiled kernels go on with one.
 
     Args:
         n: number of threads, at most the number of cores for speed.
 
     Raises:
-        ValueError: ``n`` is not an integer of at least 1.
+        ValueError: ``n`` is not an integer of at least 1, or far more than there are cores.
     """
     from threadpoolctl import threadpool_limits
 

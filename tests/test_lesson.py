@@ -179,6 +179,15 @@ def test_work_is_not_mixed_with_other_files(tmp_path, capsys):
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
 
+def test_what_is_hidden_does_not_keep_a_folder_from_being_work(tmp_path):
+    """As a first `make lab` leaves that is killed while it writes, or a file browser."""
+    (tmp_path / "work").mkdir()
+    for name in (".unfinished-00000000-1-0-start.ipynb", ".DS_Store"):
+        (tmp_path / "work" / name).write_text("{")
+    assert cli.main([str(tmp_path / "work"), "--exercises", str(ROOT / "exercises")]) == 0
+    assert (tmp_path / "work" / "start.ipynb").is_file()
+
+
 def test_a_damaged_exercise_is_named_before_anything_is_copied(tmp_path, capsys):
     exercises = tmp_path / "exercises"
     exercises.mkdir()

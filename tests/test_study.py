@@ -586,6 +586,9 @@ def test_results_lie_in_the_cache_unless_told_otherwise(data, tmp_path, monkeypa
         lambda text: b"[1]",
         lambda text: b"\xff",
         lambda text: text.replace(b'"seed"', b'"sed"'),
+        lambda text: b"[" * 100_000,
+        lambda text: b'{"schema": 1, "hash": "", "runs": [{"metrics": []}]}',
+        lambda text: b'{"schema": 1, "hash": "", "runs": [{"metrics": {"a": 1%s}}]}' % (b"0" * 400),
     ],
 )
 def test_a_damaged_file_is_not_used_and_is_replaced(data, folder, damage):
@@ -598,6 +601,22 @@ def test_a_damaged_file_is_not_used_and_is_replaced(data, folder, damage):
     assert again.source == "computed"
     same(first, again)
     assert study(quick, data, **options).source == "4 of 4 runs from your d.json"
+
+
+def test_a_linked_file_of_another_study_is_kept(data, folder, tmp_path):
+    options = {"factors": {"lr": [1, 2]}, "seeds": 1, "n_jobs": 1, "name": "l"}
+    folder.mkdir()
+    (folder / "l.json").symlink_to(tmp_path / "elsewhere.json")
+    study(quick, data, base=BASE, **options)
+    before = (tmp_path / "elsewhere.json").read_bytes()
+    study(quick, data, base={**BASE, "hidden": 9}, **options)
+    (kept,) = folder.glob("l.*.json")
+    assert kept.read_bytes() == before and not kept.is_symlink()
+    assert (folder / "l.json").is_symlink()
+    for base in (BASE, {**BASE, "hidden": 9}):
+        assert study(quick, data, base=base, **options).source.startswith(
+            "2 of 2 runs from your l."
+        )
 
 
 # ---------------------------------------------------------------- where nothing can be written
