@@ -25,7 +25,7 @@ SOURCES = pyproject.toml constraints.txt setup.py \
 HTML = build/html
 
 .DELETE_ON_ERROR:
-.PHONY: help lab lab-numpy grade test worlds notebooks html bench lint types clean
+.PHONY: help lab lab-numpy grade test worlds sanitize notebooks html bench lint types clean
 
 help:
 	@echo 'make lab        JupyterLab; your copies of the lessons are in $(WORK)/ (LESSON=..., LAB_FLAGS=...)'
@@ -33,6 +33,7 @@ help:
 	@echo 'make grade      how far you are in NOTEBOOK=$(NOTEBOOK) (GRADE_FLAGS=...)'
 	@echo 'make test       every test, and every notebook run again (TEST_FLAGS=...)'
 	@echo 'make worlds     every lesson at the full budget without a network, and on CIFAR-10 in COURSEKIT_DATA'
+	@echo 'make sanitize   the kernels'\'' tests under sanitizers for addresses and undefined behavior'
 	@echo 'make notebooks  build notebooks/ and exercises/ from lessons/'
 	@echo 'make html       the stored lessons as pages in $(HTML)/'
 	@echo 'make bench      run every benchmark; results go to benchmarks/results/'
@@ -53,6 +54,13 @@ test: $(VENV)/.all
 worlds: $(VENV)/.all
 	@test -n "$$COURSEKIT_DATA" || echo 'COURSEKIT_DATA names no CIFAR-10: its lessons are skipped'
 	$(PY) -m pytest -m worlds tests/test_worlds.py $(TEST_FLAGS)
+
+# A plain `pytest` keeps the checkout off the path, so that the kernels built here are the ones imported.
+sanitize: $(VENV)/.dev
+	COURSEKIT_SANITIZE=1 $(PY) setup.py -q build --build-base build/sanitize --build-lib build/sanitize/lib
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=build/sanitize/lib COURSEKIT_KERNELS=cython \
+		$(VENV)/bin/pytest -q tests/test_kernels_fuzz.py tests/test_kernels.py -k 'not torch'
 
 notebooks: $(VENV)/.all
 	$(PY) lessons/build.py
