@@ -451,3 +451,30 @@ def test_a_converted_optimizer_goes_on_where_each_parameter_is(rule, options, rn
         theirs.step()
     for p, q in zip(net.parameters(), twin.parameters(), strict=True):
         np.testing.assert_allclose(p.data, q.detach(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("rule", [optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW])
+def test_gradients_that_do_not_fit_change_nothing(rule):
+    good, bad = (nn.Parameter(np.ones((3, 4), np.float32)) for _ in range(2))
+    rule = rule([good, bad], lr=0.1)
+    before = rule.state_dict()
+    good.grad = np.ones((3, 4), np.float32)
+    for grad in (np.ones((3, 4)), np.ones((1, 4), np.float32), np.ones((4, 3), np.float32)):
+        bad.grad = grad
+        with pytest.raises(ValueError, match=r"^params\[1\].grad: got .*; needed float32 \(3, 4\)"):
+            rule.step()
+        assert (good.data == 1).all()
+        np.testing.assert_equal(rule.state_dict(), before)
+
+
+@pytest.mark.parametrize("rule", ["SGD", "RMSprop", "Adam", "AdamW"])
+def test_a_parameter_without_axes_is_updated_as_in_pytorch(rule):
+    torch = pytest.importorskip("torch")
+    ours, theirs = nn.Parameter(np.array(1.0, np.float32)), torch.nn.Parameter(torch.tensor(1.0))
+    rules = [getattr(optim, rule)([ours], lr=0.1), getattr(torch.optim, rule)([theirs], lr=0.1)]
+    for value in (0.5, -2.0, 0.1):
+        ours.grad, theirs.grad = np.array(value, np.float32), torch.tensor(value)
+        for one in rules:
+            one.step()
+    assert ours.data.shape == ()
+    assert float(ours.data) == pytest.approx(theirs.item(), rel=1e-6)

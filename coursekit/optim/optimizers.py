@@ -82,11 +82,22 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient.
+
+        Raises:
+            ValueError: a gradient has not its parameter's shape and dtype; nothing is changed.
+        """
+        for i, p in enumerate(self.params):
+            g, w = p.grad, p.data
+            if g is not None and (g.dtype, g.shape) != (w.dtype, w.shape):
+                raise ValueError(
+                    f"params[{i}].grad: got {g.dtype} {g.shape}; needed {w.dtype} {w.shape} as its "
+                    "data"
+                )
         for i, (p, slots) in enumerate(zip(self.params, self._state, strict=True)):
             if p.grad is not None:
                 self._steps[i] += 1
-                self._update(p.data, np.ascontiguousarray(p.grad), self._steps[i], *slots)
+                self._update(p.data, np.asarray(p.grad, order="C"), self._steps[i], *slots)
 
     def _update(self, w: NDArray, g: NDArray, step: int, *slots: NDArray) -> None:
         raise NotImplementedError
