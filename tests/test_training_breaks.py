@@ -986,3 +986,153 @@ def test_schedules_inside_a_schedule_belong_to_the_run(torch_side, data, tmp_pat
     for trainer in (saved, other):
         trainer.fit(2)
     assert state(saved)["net"] == state(other)["net"]
+
+
+def test_a_loader_is_asked_for_batches_of_two_tensors_and_for_validation_too(torch_side):
+    from types import SimpleNamespace
+
+    torch = torch_side.torch
+    tools = torch.utils.data
+
+    def pairs(n):
+        return tools.TensorDataset(torch.rand(n, 3, 4, 5), torch.zeros(n).long())
+
+    def make(train, val, **options):
+        sets = SimpleNamespace(train=train, val=val)
+        return make_trainer(torch_side, sets, loader=lambda s: tools.DataLoader(s, **options))
+
+    few = "^loader: got one that makes no batch of 5 {}pictures: its batches have 16"
+    with pytest.raises(ValueError, match=few.format("validation ")):
+        make(pairs(20), pairs(5), batch_size=16, drop_last=True)
+    trainer = make(pairs(20), pairs(16), batch_size=16, drop_last=True)
+    with pytest.raises(ValueError, match=few.format("")):
+        trainer.evaluate(pairs(5))
+    with pytest.raises(TypeError, match="^loader: got a function that returns list; needed one"):
+        sets = SimpleNamespace(train=pairs(5), val=[])
+        make_trainer(torch_side, sets, loader=lambda s: [1])
+    picture, label = torch.rand(3, 4, 5), torch.tensor(1)
+    for item, options, came in (
+        ({"x": picture, "y": label}, {"batch_size": 4}, r"dict\[\]"),
+        ((picture, label, label), {"batch_size": 4}, r"Tensor\[4, 3, 4, 5\], Tensor\[4\], Tensor"),
+        ((picture, label), {"batch_size": None}, r"Tensor\[3, 4, 5\], Tensor\[\]"),
+    ):
+        with pytest.raises(TypeError, match=f"^loader: got a batch of {came}.*; needed two tens"):
+            make([item] * 8, [], **options).fit(1)
+
+
+def test_an_optimizer_that_wants_a_closure_is_refused(torch_side, data):
+    net = torch_side.net()
+    optimizer = torch_side.torch.optim.LBFGS(net.parameters())
+    with pytest.raises(TypeError, match=r"^optimizer: got LBFGS, whose step\(\) wants closure"):
+        torch_side.trainer_class(net, data, optimizer=optimizer, criterion=torch_side.criterion())
+
+
+@pytest.mark.parametrize(("added", "ratio"), [({}, 1), ({"lr": 0.005}, 0.1)])
+def test_our_schedules_move_a_group_that_was_added_late(torch_side, added, ratio):
+    net = torch_side.net()
+    rule = torch_side.torch.optim.SGD(net[4].parameters(), lr=0.05, momentum=0.9)
+    schedule = optim.OneCycleLR(rule, max_lr=0.1, total_steps=10)
+    schedule.step()
+    rule.add_param_group({"params": net[1].parameters(), **added})
+    for _ in range(5):
+        schedule.step()
+        first, second = (group["lr"] for group in rule.param_groups)
+        assert second == pytest.approx(ratio * first)
+    del rule.param_groups[1]  # as where a run is taken back
+    schedule.step()
+    rule.add_param_group({"params": net[1].parameters(), "lr": 0.025})
+    schedule.step()
+    assert rule.param_groups[1]["lr"] == pytest.approx(0.5 * rule.param_groups[0]["lr"])
+
+
+# ------------------------------------------------------------------------------ callbacks
+
+
+def test_recorders_forget_the_epoch_that_broke_off(side, data):
+    def record(*callbacks):
+        kinds = (training.ActivationStats, training.GradientNorm, training.UpdateRatio)
+        recorders = [kind(every=1) for kind in kinds]
+        trainer = make_trainer(side, data, callbacks=[*recorders, *callbacks])
+        return trainer, recorders
+
+    whole, expected = record()
+    whole.fit(EPOCHS)
+    broken, found = record(Break("step", 17))
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(EPOCHS)
+    broken.fit(EPOCHS)
+    for one, other in zip(found, expected, strict=True):
+        assert one.rows == other.rows and one.rows
+
+
+@pytest.mark.parametrize("moment", ["on_fit_start", "on_fit_end"])
+def test_every_callback_that_began_ends(side, data, moment):
+    class Fail(Callback):
+        pass
+
+    def fail(trainer):
+        raise KeyboardInterrupt
+
+    setattr(Fail, moment, staticmethod(fail))
+    ended = []
+
+    class Ends(Callback):
+        def on_fit_end(self, trainer):
+            ended.append(self)
+
+    before, after = Ends(), Ends()
+    trainer = make_trainer(side, data, callbacks=[before, Fail(), after])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(1)
+    assert ended == {"on_fit_start": [before], "on_fit_end": [before, after]}[moment]
+    assert not trainer.net.training
+    trainer = make_trainer(side, data, callbacks=[Break("step", 1, ZeroDivisionError), Fail()])
+    if moment == "on_fit_end":
+        with pytest.raises(KeyboardInterrupt) as caught:
+            trainer.fit(1)
+        assert isinstance(caught.value.__context__, ZeroDivisionError)
+
+
+def test_tensorboard_hides_the_events_of_an_epoch_that_broke_off(side, data, monkeypatch, tmp_path):
+    made = []
+
+    class Writer:
+        def __init__(self, folder, **options):
+            made.append(options["purge_step"])
+
+        def add_scalar(self, name, value, step):
+            assert step >= made[-1] and np.isfinite(value)
+
+        def close(self):
+            pass
+
+    module = type("tensorboardX", (), {"SummaryWriter": Writer})
+    monkeypatch.setitem(__import__("sys").modules, "tensorboardX", module)
+    trainer = make_trainer(
+        side, data, callbacks=[training.TensorBoard(tmp_path), Break("step", 17)]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(EPOCHS)
+    trainer.fit(EPOCHS)
+    assert made == [1, 2 * STEPS + 1]
+
+
+def test_a_score_may_use_up_its_settings(data):
+    def score(params, fold, seed):
+        return params.pop("lr")
+
+    candidates = [{"lr": 1}, {"lr": 2}]
+    result = training.cross_validate(score, candidates, data, n_jobs=1)
+    assert result.best == {"lr": 2} and candidates == [{"lr": 1}, {"lr": 2}]
+    assert result.scores.tolist() == [[1, 1, 1], [2, 2, 2]]
+
+
+def test_a_study_in_which_all_diverged_has_a_summary(data):
+    def run(settings, data, seed):
+        raise training.TrainingDivergedError(f"with {settings['lr']}")
+
+    table = training.study(
+        run, data, base={"lr": 0}, factors={"lr": [1, 2]}, seeds=3, n_jobs=1
+    ).summary()
+    assert list(table["n"]) == [0, 0] and list(table["diverged"]) == [3, 3]
+    assert table["mean"].isna().all()

@@ -15,7 +15,8 @@ class HasParamGroups(Protocol):
 class ParamGroups:
     """``lr`` and ``momentum`` of an optimiser that keeps them in ``param_groups``.
 
-    Setting ``lr`` sets the first group's rate, and the others keep the ratio to it that they had.
+    Setting ``lr`` sets the first group's rate, and the others keep the ratio to it that they had
+    at first; for a group added later its rate counts beside the first group's at first, too.
     An Adam's ``momentum`` is its first beta; a rule without momentum has 0 and keeps it.
     """
 
@@ -24,7 +25,11 @@ class ParamGroups:
         rates = [float(group["lr"]) for group in optimizer.param_groups]
         if any(rates) and not rates[0]:
             raise ValueError(f"lr: got {rates} for the groups; needed the first greater than 0")
-        self._ratios = [rate / rates[0] if rates[0] else 1.0 for rate in rates]
+        self._first = rates[0]
+        self._ratios = [self._ratio(rate) for rate in rates]
+
+    def _ratio(self, rate: float) -> float:
+        return rate / self._first if self._first else 1.0
 
     @property
     def lr(self) -> float:
@@ -33,7 +38,10 @@ class ParamGroups:
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+        groups = self.optimizer.param_groups
+        del self._ratios[len(groups) :]
+        self._ratios += [self._ratio(float(group["lr"])) for group in groups[len(self._ratios) :]]
+        for group, ratio in zip(groups, self._ratios, strict=True):
             group["lr"] = lr * ratio
 
     @property

@@ -26,7 +26,7 @@ from coursekit.training.callbacks import Callback
 from coursekit.training.history import History
 from coursekit.training.loop import TrainingDivergedError, TrainingLoop
 from coursekit.training.modes import evaluating
-from coursekit.training.preflight import check_instances
+from coursekit.training.preflight import check_instances, wanted_by
 from coursekit.training.run_file import foreign
 from coursekit.training.study_hash import describe_data
 
@@ -80,7 +80,8 @@ class Trainer(TrainingLoop):
             then takes long. Evaluation is never compiled.
         loader: ``(split) -> DataLoader`` makes the batches instead, ``(float pictures, labels)``
             each; it is called with ``data.train``, ``data.val``, and what ``evaluate`` is given.
-            With persistent workers a resumed run draws other changes of pictures.
+            With persistent workers or a ``generator`` of its own a resumed run draws another order
+            or other changes of pictures.
         aux_weight: weight of the loss of each auxiliary output; PyTorch's own recipes take 0.4
             for Inception and 0.3 for GoogLeNet.
 
@@ -130,7 +131,7 @@ class Trainer(TrainingLoop):
                     "loader=lambda split: DataLoader(split, batch_size=128)"
                 )
             _check_sets(data)
-            batch_size = self._load(data.train).batch_size or batch_size
+            batch_size = self._load(data.train, "training ").batch_size or batch_size
         else:
             check_dataset("data", data)
         check_augment(augment)
@@ -277,7 +278,7 @@ class Trainer(TrainingLoop):
         loader = self._load(self.data.train)
         if isinstance(loader.sampler, DistributedSampler):
             loader.sampler.set_epoch(self.epoch)
-        return ((*self._moved(x, y), 1.0) for x, y in loader)
+        return ((x, y, 1.0) for x, y in self._pairs(loader))
 
     def _update(self, x: torch.Tensor, y: torch.Tensor, weight: float) -> None:  # type: ignore[override]
         """One forward pass, one backward pass, one update."""
@@ -342,13 +343,8 @@ class Trainer(TrainingLoop):
 
     def _check_parts(self, *, learns: bool) -> None:
         super()._check_parts(learns=learns)
-        if not self.steps_per_epoch:  # only a loader can bring that about
-            count = len(self.data.train)
-            raise ValueError(
-                f"loader: got one that makes no batch of {count} training pictures: its batches "
-                f"have {self.batch_size}, and drop_last leaves out a smaller one; needed "
-                f"batch_size={count} or less, or drop_last=False"
-            )
+        if self._loader is not None and len(self.data.val):
+            self._load(self.data.val, "validation ")
 
     @contextmanager
     def _one_picture_explained(self, count: int) -> Iterator[None]:
@@ -391,12 +387,36 @@ class Trainer(TrainingLoop):
 
     # --- batches from a loader --------------------------------------------------------------
 
-    def _load(self, split: Any) -> DataLoader:
-        """The loader of ``split``, made once."""
+    def _load(self, split: Any, what: str = "") -> DataLoader:
+        """The loader of ``split``, made once; ``what`` says in an error which pictures it holds."""
         if id(split) not in self._loaders:
             assert self._loader is not None
-            self._loaders[id(split)] = (split, self._loader(split))  # split: its id stays taken
+            loader = self._loader(split)
+            if not isinstance(loader, DataLoader):
+                raise TypeError(
+                    f"loader: got a function that returns {type(loader).__name__}; needed one that "
+                    "returns a torch.utils.data.DataLoader"
+                )
+            if len(split) and not len(loader):
+                raise ValueError(
+                    f"loader: got one that makes no batch of {len(split)} {what}pictures: its "
+                    f"batches have {loader.batch_size}, and drop_last leaves out a smaller one; "
+                    f"needed batch_size={len(split)} or less, or drop_last=False"
+                )
+            self._loaders[id(split)] = (split, loader)  # split: its id stays taken
         return self._loaders[id(split)][1]
+
+    def _pairs(self, loader: DataLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """A loader's batches on the device."""
+        for batch in loader:
+            parts = batch if isinstance(batch, (tuple, list)) else [batch]
+            if len(parts) != 2 or not all(isinstance(p, torch.Tensor) and p.ndim for p in parts):
+                came = [f"{type(p).__name__}{list(getattr(p, 'shape', ()))}" for p in parts]
+                raise TypeError(
+                    f"loader: got a batch of {', '.join(came)}; needed two tensors, float pictures "
+                    "(N, C, H, W) and labels (N,)"
+                )
+            yield self._moved(*parts)
 
     def _moved(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if not x.is_floating_point():
@@ -439,7 +459,7 @@ class Trainer(TrainingLoop):
                 labels = self._pictures.place(split)[1]
                 parts = self._pictures.in_order(split, EVALUATION_BATCH)
                 return torch.cat([_heads(self.net(x))[0] for x in parts]).to(self._dtype), labels
-            pairs = [self._moved(x, y) for x, y in self._load(split)]
+            pairs = list(self._pairs(self._load(split)))
             logits = torch.cat([_heads(self.net(x))[0] for x, _ in pairs]).to(self._dtype)
             return logits, torch.cat([y for _, y in pairs])
 
@@ -593,6 +613,11 @@ def _check_torch(net: Any, optimizer: Any, criterion: Any) -> None:
                 f"{name}: got {came}; needed a torch {kind.__name__} "
                 f"(coursekit.port.to_torch{'' if name == 'net' else '_optimizer'} makes one)"
             )
+    if "closure" in wanted_by(type(optimizer).step):  # of the class: schedules wrap the method
+        raise TypeError(
+            f"optimizer: got {type(optimizer).__name__}, whose step() wants closure; needed one "
+            "whose step() wants nothing, as torch.optim.Adam"
+        )
     if type(criterion).__module__.startswith("coursekit.nn"):
         raise TypeError(
             f"criterion: got coursekit.nn.{type(criterion).__name__}; needed "

@@ -181,9 +181,11 @@ class TensorBoard(Callback):
         self._module, self.log_dir = tensorboardX, str(log_dir)
 
     def on_fit_start(self, trainer: "Trainer") -> None:
-        """Open a file of events for this fit."""
+        """Open a file of events for this fit; it hides those of an epoch that broke off."""
         suffix = f".from-step-{trainer.step}"
-        self._writer = self._module.SummaryWriter(self.log_dir, filename_suffix=suffix)
+        self._writer = self._module.SummaryWriter(
+            self.log_dir, filename_suffix=suffix, purge_step=trainer.step + 1
+        )
         self._logged = len(trainer.history.steps)
 
     def on_step_end(self, trainer: "Trainer") -> None:

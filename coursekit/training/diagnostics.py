@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 
 
 class _Recorder(Callback):
-    """Base: collects rows at every ``every``-th step."""
+    """Base: collects rows at every ``every``-th step.
+
+    As in the history, the rows of an epoch that broke off go when training goes on.
+    """
 
     def __init__(self, every: int = 10) -> None:
         self.every = whole("every", every)
         self.rows: list[dict[str, Any]] = []
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Leave the rows of steps that count."""
+        self.rows = [row for row in self.rows if row["step"] < trainer.step]
 
     def due(self, trainer: "Trainer") -> bool:
         """Whether the step under way is to be recorded."""
@@ -50,6 +57,7 @@ class ActivationStats(_Recorder):
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Hook every layer."""
+        super().on_fit_start(trainer)
 
         def watch(name: str):
             def hook(module, _, out) -> None:

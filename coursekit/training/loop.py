@@ -124,8 +124,11 @@ class TrainingLoop:
         self._cut_history()
         self.total_steps = epochs * self.steps_per_epoch
         self.should_stop = False
-        self._notify("on_fit_start")
+        started: list[Any] = []
         try:
+            for callback in self.callbacks:
+                callback.on_fit_start(self)
+                started.append(callback)
             while self.epoch < epochs and not self.should_stop:
                 self._train_one_epoch()
         except BaseException as error:
@@ -139,9 +142,18 @@ class TrainingLoop:
                 explain_interrupt(error, self._what_is_kept(epochs, broken))
             raise
         finally:
-            self._notify("on_fit_end")
-            self.net.eval()
+            self._end(started)
         return self.history
+
+    def _end(self, started: list[Any]) -> None:
+        """Call every ``on_fit_end``, even where one of them raises; then evaluation mode."""
+        if not started:
+            self.net.eval()
+            return
+        try:
+            started[0].on_fit_end(self)
+        finally:
+            self._end(started[1:])
 
     def _check_parts(self, *, learns: bool) -> None:
         """Raise unless all parts belong together and, for a fit, something can learn."""

@@ -3,7 +3,7 @@
 import inspect
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import nan
 from numbers import Real
 from types import FrameType
@@ -75,12 +75,7 @@ def check_scheduler(scheduler: Any, optimizer: Any) -> None:
             f"scheduler: got {kind}, {came}; needed a schedule of coursekit.optim or "
             "torch.optim.lr_scheduler"
         )
-    wanted = [
-        parameter.name
-        for parameter in inspect.signature(scheduler.step).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    ]
+    wanted = wanted_by(scheduler.step)
     if wanted and not waits_for_metric(scheduler):
         raise TypeError(
             f"scheduler: got {kind}, whose step() wants {', '.join(wanted)}; needed one whose "
@@ -93,6 +88,16 @@ def check_scheduler(scheduler: Any, optimizer: Any) -> None:
             "scheduler: got one that moves the rate of another optimizer, so this one's would "
             "stay as it is; needed one made after the optimizer, over it"
         )
+
+
+def wanted_by(method: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that ``method`` cannot do without."""
+    return [
+        parameter.name
+        for parameter in inspect.signature(method).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
 
 
 def check_validation(data: Any, callbacks: list[Any], keep_best: bool, scheduler: Any) -> None:

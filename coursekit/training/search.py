@@ -4,6 +4,7 @@ scikit-learn draws the candidates and the folds, joblib runs them: over the core
 or on a cluster inside ``with joblib.parallel_config(backend="dask")`` (or "ray").
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,7 @@ def _score_one(score: Score, params: Params, part: Dataset, seed: int) -> float:
     # A run that blew up is the worst there is, not a reason to lose the others.
     try:
         with np.errstate(all="ignore"):  # numbers that run away end in the error below
-            value = score(params, part, seed)
+            value = score(copy.deepcopy(params), part, seed)  # it may pop what it has used
     except TrainingDivergedError:
         return -np.inf
     try:

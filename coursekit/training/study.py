@@ -94,7 +94,9 @@ class StudyResult:
         frame = self.frame()
         settings = self._settings(self.arms)
         measured = [n for n in frame if n not in settings and n not in ("seed", *_AFTER)]
-        if metric not in measured:
+        if not measured:  # every run diverged, so no name of a metric is known
+            frame[metric] = np.nan
+        elif metric not in measured:
             raise StudyError(f"metric: got {metric!r}; needed one of {measured}")
         frame[metric] = frame[metric].where(np.isfinite(frame[metric]))
         frame["diverged"] |= frame[metric].isna()
@@ -185,7 +187,6 @@ def study(
     for factor in data_factors:
         if factor not in declared:
             raise StudyError(f"data_factors: {factor!r} is not among what varies, {list(declared)}")
-    header = _header(run, data, base, changes) if name is not None else {}
     header = _header(run, data, base, changes) if name is not None else {}
     asked = _asked_to_recompute(recompute)
     store = Store(name, header, recompute=asked is True)
