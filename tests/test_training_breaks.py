@@ -46,11 +46,11 @@ class Numpy:
         self.criterion = nn.CrossEntropyLoss
         self.options = {}
 
-    def net(self, seed=0, hidden=8, dtype=np.float32):
+    def net(self, seed=0, hidden=8, dtype=np.float32, activation="ReLU"):
         return nn.Sequential(
             nn.Flatten(),
             nn.Linear(60, hidden, dtype=dtype, rng=np.random.default_rng(seed)),
-            nn.ReLU(),
+            getattr(nn, activation)(),
             nn.Dropout(0.2),
             nn.Linear(hidden, CLASSES, dtype=dtype, rng=np.random.default_rng(seed)),
         )
@@ -70,13 +70,13 @@ class Torch:
         self.criterion = self.torch.nn.CrossEntropyLoss
         self.options = {"device": "cpu"}
 
-    def net(self, seed=0, hidden=8, dtype=np.float32):
+    def net(self, seed=0, hidden=8, dtype=np.float32, activation="ReLU"):
         self.torch.manual_seed(seed)
         layer = self.torch.nn
         return layer.Sequential(
             layer.Flatten(),
             layer.Linear(60, hidden),
-            layer.ReLU(),
+            getattr(layer, activation)(),
             layer.Dropout(0.2),
             layer.Linear(hidden, CLASSES),
         ).to(self.torch.float64 if dtype == np.float64 else self.torch.float32)
@@ -553,6 +553,7 @@ OTHERS = [
     ({"data": make_data(n=81)}, r"data of the run .*train 97, .* has .*train 81"),
     ({"hidden": 9}, r"net\['1.weight'\] has shape \(8, 60\); needed \(9, 60\) as in this net"),
     ({"dtype": np.float64}, r"net\['1.weight'\] has dtype .*float32; needed .*float64"),
+    ({"activation": "LeakyReLU"}, r"net of .* is 2.ReLU, this trainer has 2.LeakyReLU; needed net"),
 ]
 
 
@@ -563,8 +564,9 @@ def test_another_run_is_refused_and_nothing_changes(side, data, tmp_path, change
     saved = make_trainer(side, data, **options)
     saved.fit(2)
     saved.save(path)
-    parts = {name: changes[name] for name in changes.keys() & {"hidden", "dtype"}}
-    options |= {name: changes[name] for name in changes.keys() - {"hidden", "dtype", "data"}}
+    of_net = {"hidden", "dtype", "activation"}
+    parts = {name: changes[name] for name in changes.keys() & of_net}
+    options |= {name: changes[name] for name in changes.keys() - {*of_net, "data"}}
     if options.get("rule") == "RMSprop":
         options["schedule"] = None
     trainer = make_trainer(

@@ -442,8 +442,8 @@ class TrainingLoop:
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: the file is damaged or holds no such run; or seed, batch size, data, net,
-                or the kind of optimizer, schedule or loss are not the saved run's. The message
+            ValueError: the file is damaged or holds no such run; or seed, batch size, data, or the
+                kind of a layer, optimizer, schedule or loss are not the saved run's. The message
                 says what was found, what was needed and what to do; nothing is changed.
         """
         path = Path(path)
@@ -472,6 +472,7 @@ class TrainingLoop:
             "scheduler": kind_of(self.scheduler),
             "criterion": type(self.criterion).__name__,
             "data": self._data_identity,
+            "net": [name for name, _ in self.named_layers()],
         }
 
     @cached_property

@@ -74,22 +74,25 @@ def check_run(
             f"({saved.get('scheduler')} and {setup['scheduler']})",
             "the same in both",
         )
+    _check_state(path, "net", states["net"], net)
     for name, own in setup.items():
-        if saved.get(name) != own:
+        came = saved.get(name)
+        if came != own:
             raise refused(
                 path,
-                f"{name} of the run saved in {path.name} is {_shown(saved.get(name))}, this "
-                f"trainer has {_shown(own)}",
+                f"{name} of the run saved in {path.name} is {_shown(came, own)}, this trainer has "
+                f"{_shown(own, came)}",
                 f"{name} as saved",
             )
-    _check_state(path, "net", states["net"], net)
     if states["best"]:
         _check_state(path, "best weights", states["best"], net)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, other: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {part}" for name, part in value.items())
+    if isinstance(value, list):  # the layers of a net, of which there may be hundreds
+        return ", ".join([part for part in value if part not in (other or [])][:3]) or "without"
     return str(value)
 
 
