@@ -1022,6 +1022,40 @@ def test_a_loader_is_asked_for_batches_of_two_tensors_and_for_validation_too(tor
             make([item] * 8, [], **options).fit(1)
 
 
+@pytest.mark.parametrize("loads", [False, True])
+def test_a_lazy_net_is_taken_back_and_continued_like_another(torch_side, data, tmp_path, loads):
+    from types import SimpleNamespace
+
+    torch = torch_side.torch
+    tools = torch.utils.data
+    options = {"loader": lambda s: tools.DataLoader(s, batch_size=16)} if loads else {}
+    if loads:
+        splits = [
+            (torch.tensor(data.normalize(s.images)), s.labels) for s in (data.train, data.val)
+        ]
+        sets = [tools.TensorDataset(x, torch.tensor(y)) for x, y in splits]
+        data = SimpleNamespace(train=sets[0], val=sets[1])
+
+    def make(seed, *callbacks):
+        layer = torch.nn
+        torch.manual_seed(seed)
+        net = layer.Sequential(
+            layer.LazyConv2d(4, 3), layer.LazyBatchNorm2d(), layer.Flatten(), layer.LazyLinear(3)
+        )
+        return make_trainer(torch_side, data, net=net, callbacks=callbacks, **options)
+
+    whole, broken, resumed = make(0), make(0, Break("step", 3)), make(1)
+    whole.fit(2)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        broken.fit(2)
+    assert "could not be taken back" not in str(caught.value.__notes__)
+    broken.save(tmp_path / "run")
+    resumed.load(tmp_path / "run")
+    for trainer in (broken, resumed):
+        trainer.fit(2)
+        assert state(trainer) == state(whole)
+
+
 def test_an_optimizer_that_wants_a_closure_is_refused(torch_side, data):
     net = torch_side.net()
     optimizer = torch_side.torch.optim.LBFGS(net.parameters())

@@ -159,6 +159,7 @@ class Trainer(TrainingLoop):
         self._channels_last = channels_last and any(p.ndim == 4 for p in net.parameters())
         self._check_shares()
         self._place()
+        self._give_lazy_layers_shapes()
         self._forward = self._wrapped(compile)
         if loader is None and distributed.world_size() == 1:
             self._check_last_batch()
@@ -181,6 +182,25 @@ class Trainer(TrainingLoop):
                 self.data, self.device, self._dtype, channels_last=self._channels_last
             )
             self._pictures.place(self.data.train)
+
+    def _give_lazy_layers_shapes(self) -> None:
+        """One picture through the net: what has no shape can be neither saved nor taken back."""
+        values = [*self.net.parameters(), *self.net.buffers()]
+        if not any(map(torch.nn.parameter.is_lazy, values)):
+            return
+        if self._loader is None:
+            x = self._first_picture(1)
+        else:
+            x = next(self._pairs(self._load(self.data.train)))[0]
+        with evaluating(self.net), torch.no_grad():
+            self.net(x)
+
+    def _first_picture(self, count: int) -> torch.Tensor:
+        """A batch of ``count`` times the first training picture."""
+        train = self.data.train
+        split = Split(train.images[[0] * count], train.labels[[0] * count])
+        (x,) = self._pictures.in_order(split, count)
+        return x
 
     def _wrapped(self, compile: bool) -> Callable[[torch.Tensor], torch.Tensor]:
         """The net as the training step calls it."""
@@ -370,9 +390,7 @@ class Trainer(TrainingLoop):
         return said if self._loader is None else f"{said}, or drop_last=True in the DataLoader"
 
     def _refusal(self, count: int) -> Exception | None:
-        train = self.data.train
-        split = Split(train.images[[0] * count], train.labels[[0] * count])
-        (x,) = self._pictures.in_order(split, count)
+        x = self._first_picture(count)
         devices = [self.device] if self.device.type == "cuda" else []
         try:
             net = copy.deepcopy(self.net).train()
