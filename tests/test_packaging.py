@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -172,6 +173,32 @@ def build(folder, *, cc, require=False):
         check=True,
     )
     return done.returncode, info.stdout.strip()
+
+
+@pytest.mark.slow
+def test_the_source_archive_holds_what_a_build_needs_and_nothing_else(tmp_path):
+    pytest.importorskip("Cython")
+    pytest.importorskip("setuptools")
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("coursekit", "tests"):
+        compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=compiled)
+    code = "import setuptools.build_meta as backend; backend.build_sdist('dist')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+    with tarfile.open(next((tmp_path / "dist").glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "coursekit").rglob("*")
+        if path.suffix in {".py", ".pyx", ".pxi", ".h", ".typed"}
+    }
+    assert not needed - held
+    tops = {name.partition("/")[0] for name in held if not name.endswith(".egg-info")}
+    assert tops - {""} == {
+        *("coursekit", "coursekit_deep_learning.egg-info", "pyproject.toml", "setup.py"),
+        *("setup.cfg", "MANIFEST.in", "README.md", "LICENSE", "PKG-INFO"),
+    }
 
 
 @pytest.fixture
