@@ -5,7 +5,9 @@ import errno
 import hashlib
 import importlib
 import os
+import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -210,7 +212,7 @@ def pictures(rng):
     return rng.integers(0, 256, (7, 3, 32, 32), np.uint8)
 
 
-def test_features_are_computed_once(pictures, tmp_path, monkeypatch):
+def test_features_are_computed_once(pictures, tmp_path, monkeypatch, rng):
     net = port.SmallVGG(5, (4, 8)).train()
     first = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path, batch_size=3)
     assert first.shape == (7, 8) and first.dtype == np.float32
@@ -219,12 +221,23 @@ def test_features_are_computed_once(pictures, tmp_path, monkeypatch):
     expected = port.extract_features(net, net.classifier[-1], [x]).numpy()
     np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-6)
 
-    def fail(*args):
-        raise AssertionError("computed again")
+    looked_at = []
 
-    monkeypatch.setattr("coursekit.port.transfer.extract_features", fail)
+    def count(net, head, batches):
+        batches = list(batches)
+        looked_at.extend(map(len, batches))
+        return port.extract_features(net, head, batches)
+
+    many = rng.integers(0, 256, (70, 3, 32, 32), np.uint8)
+    kept = port.cached_features(net, many, 32, MEAN, STD, folder=tmp_path)
+    monkeypatch.setattr("coursekit.port.transfer.extract_features", count)
     again = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
     assert np.array_equal(first, again)
+    assert np.array_equal(port.cached_features(net, many, 32, MEAN, STD, folder=tmp_path), kept)
+    assert sum(looked_at) <= 8  # a few, to see that the net still makes them
+    for file in tmp_path.iterdir():
+        file.unlink()
+    port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -265,6 +278,26 @@ class Scaled(torch.nn.Module):
 class Cubed(Scaled):
     def forward(self, x):
         return super().forward(x) ** 3
+
+
+class Looking(torch.nn.Module):
+    """A layer whose code looks its numbers up elsewhere."""
+
+    factors: ClassVar = [1.0]
+
+    @property
+    def shift(self):
+        return 0.0
+
+    def forward(self, x):
+        return brightened(x) * self.factors[0] + self.shift
+
+
+def brightened(x):
+    return x * BRIGHTNESS
+
+
+BRIGHTNESS = 1.0
 
 
 def halve(_module, _inputs, out):
@@ -313,6 +346,49 @@ def test_features_of_a_net_that_was_changed_are_computed_anew(change, pictures, 
     assert np.abs(expected - first).max() > 1e-3
     second = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
     np.testing.assert_allclose(second, expected, rtol=1e-4, atol=1e-6)
+
+
+def _of_looking(name, value):
+    return lambda patch: patch.setattr(Looking, name, value)
+
+
+LOOKED_UP = {
+    "a global number": lambda patch: patch.setattr(sys.modules[__name__], "BRIGHTNESS", 3.0),
+    "a global function": lambda patch: patch.setattr(
+        sys.modules[__name__], "brightened", torch.square
+    ),
+    "a list of the class": _of_looking("factors", [2.0]),
+    "a property": _of_looking("shift", property(lambda self: 1.0)),
+}
+
+
+@pytest.mark.parametrize("change", LOOKED_UP.values(), ids=list(LOOKED_UP))
+def test_what_a_nets_code_looks_up_counts_too(change, pictures, tmp_path, monkeypatch):
+    net = port.SmallVGG(5, (4, 8))
+    net.features[6] = Looking()
+    port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    change(monkeypatch)
+    x = port.prepare(pictures, 32, MEAN, STD)
+    expected = port.extract_features(net, net.classifier[-1], [x]).numpy()
+    second = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    np.testing.assert_allclose(second, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_changes_the_heads_input_alone_counts_too(pictures, tmp_path):
+    net = port.SmallVGG(5, (4, 8))
+    first = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    net.classifier[-1].register_forward_pre_hook(lambda _module, inputs: (inputs[0] + 1,))
+    second = port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    np.testing.assert_allclose(second, first + 1, rtol=1e-4, atol=1e-6)
+
+
+def test_the_settings_of_a_module_in_a_list_count_to_the_last_digit(pictures, tmp_path):
+    net = scaled_net()
+    net.features[2].stages[0] = torch.nn.LeakyReLU(0.1)
+    port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    net.features[2].stages[0].negative_slope = 0.1001
+    port.cached_features(net, pictures, 32, MEAN, STD, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_key_stays_where_the_features_do(pictures, tmp_path):

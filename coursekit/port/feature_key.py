@@ -37,7 +37,9 @@ def key_of(net: nn.Module, leave_out: nn.Module, *others: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _net(net: nn.Module, leave_out: nn.Module) -> Iterator[str | bytes]:
+def _net(
+    net: nn.Module, leave_out: nn.Module | None, speller: "_Speller | None" = None
+) -> Iterator[str | bytes]:
     seen: dict[int, str] = {}  # at a second place of a module its first name is enough
     for name, module in net.named_modules(remove_duplicate=False):
         yield f"{name}: {seen.setdefault(id(module), name)}"
@@ -45,7 +47,8 @@ def _net(net: nn.Module, leave_out: nn.Module) -> Iterator[str | bytes]:
             continue
         own = {name: value for name, value in vars(module).items() if name not in _SAME_FOR_ALL}
         hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-        yield from _Speller().spell([type(module), own, hooks, module._parameters, module._buffers])
+        each = speller or _Speller()
+        yield from each.spell([type(module), own, hooks, module._parameters, module._buffers])
 
 
 class _Speller:
@@ -94,7 +97,7 @@ class _Speller:
         elif isinstance(value, CodeType):
             yield from (value.co_code, value.co_names, value.co_consts)
         elif isinstance(value, nn.Module):
-            yield from (type(value), dict(value.state_dict()))
+            yield list(_net(value, None, self))
         elif hasattr(value, "__dict__"):
             yield vars(value)
         else:
