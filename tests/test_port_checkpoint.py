@@ -59,6 +59,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, ending, monkeypatch):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="rights and devices of Unix")
+def test_a_new_file_has_the_rights_of_every_new_file_and_a_full_disk_is_an_oserror(
+    tmp_path, ending
+):
+    (tmp_path / "plain").touch()
+    path = save_weights(make_net(), tmp_path / f"net{ending}")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    if os.path.exists("/dev/full"):
+        link = tmp_path / f"full{ending}"
+        link.symlink_to("/dev/full")
+        with pytest.raises(OSError) as caught:
+            save_weights(make_net(), link)
+        assert caught.value.errno == errno.ENOSPC and link.is_symlink()
+
+
 def test_weights_that_two_layers_share_are_kept(tmp_path, ending):
     first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
     second.weight = first.weight

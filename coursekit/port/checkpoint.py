@@ -24,6 +24,7 @@ def save_weights(net: torch.nn.Module, path: str | Path) -> Path:
     Raises:
         ValueError: another ending.
         ImportError: safetensors is not installed.
+        OSError: the file cannot be written; an old one is as it was.
     """
     path = Path(path)
     if not path.suffix:
@@ -34,12 +35,13 @@ def save_weights(net: torch.nn.Module, path: str | Path) -> Path:
         for name, value in net.state_dict().items()
     }
     safe = _format(path) == "safetensors" and _safetensors()
-    with written_whole(path) as part:
+    # Given a name, torch.save hides what the disk says, and safetensors makes a private file of its
+    # own, which takes the place of ours.
+    with written_whole(path) as part, part.open("wb") as file:
         if safe:
-            safe.save_file(state, part)
+            file.write(safe.save(state))
         else:
-            with part.open("wb") as file:  # given a name, torch.save hides what the disk says
-                torch.save(state, file)
+            torch.save(state, file)
     return path
 
 
@@ -110,8 +112,13 @@ def check_state(net: torch.nn.Module, state: Any) -> None:
         given = state[name]
         if not isinstance(value, torch.Tensor) or is_lazy(value):
             continue  # an extra state, or a lazy layer that takes any shape
-        if not isinstance(given, torch.Tensor) or given.is_complex() or given.is_meta:
-            kind = given.dtype if isinstance(given, torch.Tensor) else type(given).__name__
+        if not isinstance(given, torch.Tensor):
+            raise ValueError(
+                f"state[{name!r}]: got a {type(given).__name__}; needed a tensor of real numbers"
+            )
+        dense = given.layout == torch.strided and not (given.is_quantized or given.is_meta)
+        if given.is_complex() or not dense:
+            kind = f"{given.dtype}, {given.layout}, on {given.device}"
             raise ValueError(f"state[{name!r}]: got {kind}; needed a tensor of real numbers")
         if given.shape != value.shape:
             raise ValueError(
