@@ -473,3 +473,57 @@ def test_a_layer_that_puts_out_nan_is_not_called_dead(look, rng):
     net[0].weight.data[1] = np.nan
     with pytest.raises(ValueError, match=r"layer: got '1.ReLU', whose outputs are nan"):
         look(net, rng.standard_normal((2, 3, 8, 8)).astype(np.float32), "1.ReLU")
+
+
+LOOKS = {
+    "saliency": lambda net, x: atlas.saliency(net, x, 0),
+    "grad_cam": lambda net, x: atlas.grad_cam(net, x, 0, 1),
+    "occlusion": lambda net, x: atlas.occlusion(net, x, 0, size=4),
+    "layer_outputs": lambda net, x: atlas.layer_outputs(net, x, 0),
+    "feature_maps": lambda net, x: atlas.feature_maps(net, x),
+    "firing_rates": lambda net, x: atlas.firing_rates(net, x, 1),
+    "top_patches": lambda net, x: atlas.top_patches(net, x, 1),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=list(LOOKS))
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: np.where(x == x[0, 0, 0, 0], np.nan, x), "x: got 1 values that are nan"),
+        (lambda x: np.where(x == x[0, 0, 0, 0], np.inf, x), "x: got 1 values that are nan"),
+        (lambda x: x.tolist(), "x must be a float32 or float64 array, got list"),
+        (lambda x: x.astype(np.int64), "x must be a float32 or float64 array, got int64"),
+        (lambda x: None, "x must be a float32 or float64 array, got NoneType"),
+    ],
+    ids=["nan", "inf", "list", "int64", "None"],
+)
+def test_pictures_that_are_no_finite_arrays_are_refused(look, spoil, message, net, x):
+    with pytest.raises(ValueError, match=message):
+        look(net, spoil(x))
+
+
+@pytest.mark.parametrize("look", [LOOKS["saliency"], LOOKS["occlusion"]])
+def test_scores_that_are_nan_have_no_map(look, net, x):
+    net.parameters()[-1].data[0] = np.nan
+    with pytest.raises(ValueError, match="net: got scores that are nan"):
+        look(net, x)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda net, x: atlas.top_patches(net, x, 1, k=-1), "k must be at least 1, got -1"),
+        (lambda net, x: atlas.top_patches(net, x, 1, k=2.5), "k must be at least 1, got 2.5"),
+        (lambda net, x: atlas.top_patches(net, x, 1, [0.5]), "units: got float64"),
+        (lambda net, x: atlas.top_patches(net, x, 1, [True]), "units: got bool"),
+        (lambda net, x: atlas.saliency(net, x, 0, batch_size=2.5), "batch_size must be .*2.5"),
+        (lambda net, x: atlas.occlusion(net, x, 0, size=2.5), "size must be at least 1, got 2.5"),
+        (lambda net, x: atlas.occlusion(net, x, 0, size=4, fill=np.nan), "fill: got nan"),
+        (lambda net, x: atlas.confusions(np.eye(3), [1, 2, 0], cells=-1), "cells must be"),
+        (lambda net, x: atlas.confusions(np.eye(3), [1, 2, 0], pictures=-1), "pictures must be"),
+    ],
+)
+def test_numbers_that_would_cut_a_row_off_are_refused(act, message, net, x):
+    with pytest.raises(ValueError, match=message):
+        act(net, x)

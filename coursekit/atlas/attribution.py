@@ -5,12 +5,14 @@ Hide a patch and watch the score (occlusion); ask how the score changes with eac
 logit, before the softmax, which would mix in what the other classes do.
 """
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit.atlas.chain import chain, check_batches, check_maps, copy_in_eval, index_of, through
+from coursekit.nn.init import check_sizes
 from coursekit.nn.module import Module, Sequential
 
 
@@ -141,7 +143,12 @@ def occlusion(
     """
     check_batches(x, batch_size)
     classes = _one_each(classes, len(x))
+    if x.ndim != 4:
+        raise ValueError(f"x must have shape (N, C, H, W), got {x.shape}")
     height, width = x.shape[2:]
+    check_sizes(size=size, stride=stride)
+    if not isfinite(fill):
+        raise ValueError(f"fill: got {fill}; needed a finite number")
     if not 1 <= size <= min(height, width):
         raise ValueError(f"size must lie in 1 to {min(height, width)}, got {size}")
     if not 1 <= stride <= size:
@@ -205,4 +212,8 @@ def _check_classes(logits: NDArray, low: int, high: int) -> None:
     if not 0 <= low <= high < logits.shape[1]:
         raise ValueError(
             f"classes must lie in 0 to {logits.shape[1] - 1}, got values from {low} to {high}"
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "net: got scores that are nan or infinite for some picture; needed finite ones"
         )

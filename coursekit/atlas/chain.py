@@ -6,6 +6,8 @@ from copy import deepcopy
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.functional._validate import check_float
+from coursekit.nn.init import check_sizes
 from coursekit.nn.module import Module, Sequential
 
 
@@ -62,7 +64,7 @@ def outputs(net: Module, x: NDArray, layer: int | str, batch_size: int) -> Itera
         batch_size: pictures at a time.
 
     Raises:
-        ValueError: no such layer, no picture, or a batch size below 1.
+        ValueError: no such layer, no picture, one that is not finite, or a batch size below 1.
     """
     check_batches(x, batch_size)
     layers = list(chain(copy_in_eval(net)).values())[: index_of(net, layer) + 1]
@@ -78,11 +80,14 @@ def through(layers: Iterable[Module], x: NDArray) -> NDArray:
 
 
 def check_batches(x: NDArray, batch_size: int) -> None:
-    """Raise ``ValueError`` unless there is a picture to draw batches from."""
-    if not len(x):
+    """Raise ``ValueError`` unless there are finite pictures to draw batches from."""
+    check_float("x", x)
+    if not x.ndim or not len(x):
         raise ValueError(f"x must hold at least one picture, got shape {x.shape}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    wrong = x.size - np.count_nonzero(np.isfinite(x))
+    if wrong:
+        raise ValueError(f"x: got {wrong} values that are nan or infinite; needed finite numbers")
+    check_sizes(batch_size=batch_size)
 
 
 def check_maps(layer: int | str, out: NDArray) -> None:

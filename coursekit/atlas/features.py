@@ -43,7 +43,7 @@ def feature_maps(
     Raises:
         ValueError: no such layer, or no picture.
     """
-    check_batches(x, len(x) or 1)
+    check_batches(x, 1)
     wanted = range(len(chain(net))) if layers is None else [index_of(net, a) for a in layers]
     maps: dict[str, NDArray] = {}
     for i, (name, layer) in enumerate(chain(copy_in_eval(net)).items()):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coursekit import functional as F
+from coursekit.nn.init import check_sizes
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def confusions(
     Raises:
         ValueError: ``labels`` is not one class for each row of ``logits``, or those are not finite.
     """
+    check_sizes(cells=cells, pictures=pictures)
     logits, labels = np.asarray(logits), np.asarray(labels)
     if logits.ndim != 2 or not logits.size or not np.isfinite(logits).all():
         raise ValueError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coursekit import nn
 from coursekit.atlas.chain import chain, check_maps, index_of, outputs
+from coursekit.nn.init import check_sizes
 from coursekit.nn.module import Module
 
 WINDOWS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
@@ -126,8 +127,13 @@ def top_patches(
     Raises:
         ValueError: no such layer or unit, no picture, or the layer puts out no maps.
     """
+    check_sizes(k=k)
     best, where, width = _maxima(net, x, layer, batch_size)
     chosen = np.arange(best.shape[1]) if units is None else np.asarray(units)
+    if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
+        raise ValueError(
+            f"units: got {chosen.dtype} of shape {chosen.shape}; needed whole numbers (U,)"
+        )
     if chosen.size and not 0 <= chosen.min() <= chosen.max() < best.shape[1]:
         raise ValueError(f"units must lie in 0 to {best.shape[1] - 1}, got {chosen.tolist()}")
     pictures = np.argsort(-best[:, chosen], axis=0, kind="stable")[:k].T
