@@ -8,6 +8,7 @@ from coursekit import nn
 
 X, X32 = np.ones((4, 6)), np.ones((4, 6), np.float32)
 MAPS = np.ones((2, 4, 3, 3))
+RNG = np.random.default_rng(0)
 
 # Layers of float32, and an input of float64.
 MIXED = {
@@ -93,6 +94,18 @@ REFUSED = [
     (lambda: F.multi_margin_loss_forward(X, np.zeros(4, int), np.nan), "margin must be a finite"),
     (lambda: F.leaky_relu_forward(X, np.nan), "negative_slope must be a finite"),
     (lambda: F.dropout_forward(X, 0.5, training=True, rng=3), "rng must be a numpy.random.Gen"),
+    (lambda: F.l2_penalty(X, "much"), "strength must be at least 0, got 'much'"),
+    (lambda: nn.BatchNorm1d(3, eps=None), "eps must be at least 0, got None"),
+    (lambda: nn.LayerNorm(2.5), "normalized_shape must name at least one feature, got 2.5"),
+    (lambda: nn.LayerNorm((2, 2.5)), "normalized_shape must be at least 1, got 2.5"),
+    (lambda: nn.LayerNorm((-2, -3)), "normalized_shape must be at least 1, got -2"),
+    (lambda: nn.init.normal((2, 3), std=-1, rng=RNG), "std must be at least 0, got -1"),
+    (
+        lambda: nn.init.xavier_normal((2, 3), gain=np.nan, rng=RNG),
+        "std must be at least 0, got nan",
+    ),
+    (lambda: nn.init.uniform((2, 3), bound=np.nan, rng=RNG), "bound must be at least 0, got nan"),
+    (lambda: nn.Linear(2, 1).load_state_dict(None), "state: got a NoneType; needed arrays by name"),
     (lambda: F.l2_penalty(X, -1.0), "strength must be at least 0, got -1"),
     (lambda: F.l1_penalty(X, np.nan), "strength must be at least 0, got nan"),
     (lambda: F.layer_norm_forward(X, None, None, eps=-1.0), "eps must be at least 0"),

@@ -111,6 +111,21 @@ REFUSED = [
     (lambda: plots.predictions(U8, np.eye(2), NAMES, top=0), "top: got 0"),
     (lambda: plots.saturation_maps({"a": [[np.nan]]}, limit=1), r"outputs\['a'\]: got 1 values"),
     (lambda: plots.saturation_maps({}, limit=1), "outputs: got none"),
+    (lambda: plots.saturation_maps({"a": [[0.5]]}, limit=np.nan), "limit: got nan"),
+    (lambda: plots.saturation_maps({"a": [[0.5]]}, limit=-1), "limit: got -1"),
+    (
+        lambda: plots.filter_sheet(np.ones((4, 3, 2, 2)), dead=[1.5]),
+        r"dead: got \[1.5\]; needed whole",
+    ),
+    (
+        lambda: plots.sliding_window(np.ones((4, 4)), np.ones((2, 2)), [(0.5, 0)]),
+        "places: got .*needed whole numbers",
+    ),
+    (
+        lambda: plots.sliding_window(np.ones((4, 4)), np.ones((2, 2)), [(0, 0)], padding=0.5),
+        "padding: got 0.5; needed whole numbers",
+    ),
+    (lambda: plots.reliability({"a": ([0.5], [0.5], [np.inf])}), "got shapes .* and inf pictures"),
     (lambda: plots.bars(NAMES, [1.0], xlabel=""), r"values: got shape \(1,\); needed 2 numbers"),
     (
         lambda: plots.search_scatter(FRAME, "lr", "depth"),

@@ -137,7 +137,7 @@ def test_shrinking_averages_and_keeps_the_dtype():
     assert np.abs(inner - 100).max() <= 1
 
 
-@pytest.mark.parametrize("sides", [[], [16, 0], [-1]])
+@pytest.mark.parametrize("sides", [[], [16, 0], [-1], [16.5], [np.nan], [None], 16])
 def test_sides_must_be_positive(sides):
     with pytest.raises(ValueError, match="sides: got"):
         port.ProgressiveResize(sides)

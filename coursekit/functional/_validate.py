@@ -1,6 +1,7 @@
 """The few checks every layer makes of its input, so that all errors read alike."""
 
 from math import inf
+from numbers import Real
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -49,8 +50,8 @@ def check_gradient(
 
 def check_not_negative(name: str, value: float) -> None:
     """Raise ``ValueError`` for a negative number, nan or infinity."""
-    if not 0 <= value < inf:
-        raise ValueError(f"{name} must be at least 0, got {value}; needed a finite number")
+    if not isinstance(value, Real) or not 0 <= value < inf:
+        raise ValueError(f"{name} must be at least 0, got {value!r}; needed a finite number")
 
 
 def check_targets(targets: NDArray, n: int, num_classes: int) -> NDArray[np.int64]:

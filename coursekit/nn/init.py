@@ -12,6 +12,8 @@ from math import inf, prod, sqrt
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from coursekit.functional._validate import check_not_negative
+
 Shape = tuple[int, ...]
 Initializer = Callable[..., NDArray]
 Init = str | float | Initializer  # what `get` takes
@@ -43,6 +45,7 @@ def normal(
     shape: Shape, *, std: float, rng: np.random.Generator, dtype: DTypeLike = np.float32
 ) -> NDArray:
     """Gaussian with mean 0 and the given standard deviation."""
+    check_not_negative("std", std)
     return (rng.standard_normal(shape) * std).astype(dtype)
 
 
@@ -50,6 +53,7 @@ def uniform(
     shape: Shape, *, bound: float, rng: np.random.Generator, dtype: DTypeLike = np.float32
 ) -> NDArray:
     """Uniform in ``[-bound, bound)``; its standard deviation is ``bound / sqrt(3)``."""
+    check_not_negative("bound", bound)
     return rng.uniform(-bound, bound, shape).astype(dtype)
 
 

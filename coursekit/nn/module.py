@@ -5,7 +5,7 @@ autograd, so a module says itself how gradients flow through it, in ``backward``
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any, overload
 
@@ -247,13 +247,15 @@ class Module:
         """Copies of all parameters and buffers by name; what is shared, under each of its names."""
         return {name: array.copy() for name, array in self._state_arrays()}
 
-    def load_state_dict(self, state: dict[str, NDArray]) -> None:
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Copy ``state`` into this module.
 
         Raises:
-            ValueError: a name is missing or unknown, a shape differs, a value is no number, or
-                what this module shares has two values; nothing is changed.
+            ValueError: it is no dict, a name is missing or unknown, a shape differs, a value is no
+                number, or what this module shares has two values; nothing is changed.
         """
+        if not isinstance(state, Mapping):
+            raise ValueError(f"state: got a {type(state).__name__}; needed arrays by name")
         own = dict(self._state_arrays())
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:

@@ -1,8 +1,7 @@
 """Normalising layers as objects."""
 
 from collections.abc import Callable
-from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -148,11 +147,14 @@ class LayerNorm(_Norm):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        if not shape or prod(shape) < 1:
-            raise ValueError(f"normalized_shape must name at least one feature, got {shape}")
+        alone = isinstance(normalized_shape, int | np.integer)
+        shape: Any = (normalized_shape,) if alone else normalized_shape
+        if not isinstance(shape, tuple | list) or not shape:
+            raise ValueError(f"normalized_shape must name at least one feature, got {shape!r}")
+        for size in shape:
+            check_sizes(normalized_shape=size)
         check_not_negative("eps", eps)
-        super().__init__(shape, elementwise_affine, dtype)
+        super().__init__(tuple(shape), elementwise_affine, dtype)
         self.normalized_shape, self.eps = tuple(shape), eps
 
     def forward(self, x: NDArray) -> NDArray:

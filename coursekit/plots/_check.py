@@ -85,6 +85,13 @@ def as_many(name: str, values: Sized, needed: int, what: str) -> None:
         raise ValueError(f"{name}: got {len(values)}; needed {needed}, one for each {what}")
 
 
+def whole(name: str, values: ArrayLike) -> None:
+    """Raise ``ValueError`` unless all values are whole numbers."""
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"{name}: got {values!r}; needed whole numbers")
+
+
 def at_least_one(name: str, value: int) -> None:
     """Raise ``ValueError`` unless ``value`` is a whole number from 1 on."""
     if not isinstance(value, int | np.integer) or value < 1:

@@ -45,9 +45,11 @@ def sliding_window(
         for name, grid in (("image", image), ("kernel", kernel))
     )
     check.at_least_one("stride", stride)
+    check.whole("padding", padding)
     if padding < 0:
         raise ValueError(f"padding: got {padding}; needed at least 0")
     check.some("places", places)
+    check.whole("places", places)
     padded = np.pad(image, padding)
     if any(k > side for k, side in zip(kernel.shape, padded.shape, strict=True)):
         raise ValueError(

@@ -107,6 +107,7 @@ def _stacked(weights: Sequence[NDArray]) -> NDArray:
 
 def _check_numbers(name: str, filters: Collection[int], count: int) -> None:
     """Raise ``ValueError`` for the number of a filter that is not there."""
+    check.whole(name, list(filters))
     wrong = [int(i) for i in filters if not 0 <= i < count]
     if wrong:
         raise ValueError(f"{name}: got {wrong}; needed numbers of filters, 0 to {count - 1}")

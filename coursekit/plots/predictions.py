@@ -1,6 +1,7 @@
 """What a net says about pictures, and how saturated its units are."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -93,6 +94,8 @@ def saturation_maps(outputs: Mapping[str, NDArray], *, limit: float) -> Figure:
         ValueError: outputs that are not finite or have other axes, or none.
     """
     check.some("outputs", outputs)
+    if not 0 <= limit < inf:
+        raise ValueError(f"limit: got {limit}; needed a finite number of at least 0")
     outputs = {name: check.numbers(f"outputs[{name!r}]", out, 2) for name, out in outputs.items()}
     fig, axes = plt.subplots(
         1, len(outputs), figsize=(min(2.6 * len(outputs) + 0.6, 9), 2.7), squeeze=False

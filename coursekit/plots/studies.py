@@ -191,7 +191,7 @@ def reliability(bins: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]]) -> F
 
 def _check_bins(name: str, confidence: NDArray, accuracy: NDArray, count: NDArray) -> None:
     shapes = [v.shape for v in (confidence, accuracy, count)]
-    if count.ndim != 1 or len(set(shapes)) > 1 or not count.sum() > 0 or count.min() < 0:
+    if count.ndim != 1 or len(set(shapes)) > 1 or not 0 < count.sum() < np.inf or count.min() < 0:
         raise ValueError(
             f"bins[{name!r}]: got shapes {shapes} and {count.sum():g} pictures; needed three "
             "arrays (bins,), and at least one picture"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from coursekit.port.pictures import Draw
@@ -27,8 +28,11 @@ class ProgressiveResize:
     sides: Sequence[int]
 
     def __post_init__(self) -> None:
-        if not self.sides or min(self.sides) < 1:
-            raise ValueError(f"sides: got {self.sides!r}; needed positive numbers, at least one")
+        sides = np.asarray(self.sides)
+        if sides.ndim != 1 or not sides.size or sides.dtype.kind not in "iu" or sides.min() < 1:
+            raise ValueError(
+                f"sides: got {self.sides!r}; needed positive whole numbers, at least one"
+            )
 
     def __call__(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
         """Return uint8 images (N, C, side, side); those that have the side already, as they are.
