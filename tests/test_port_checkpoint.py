@@ -222,6 +222,15 @@ def test_a_folder_in_place_of_the_file_is_said(tmp_path, ending):
         load_weights(make_net(), path)
 
 
+def sparse(tensor):
+    return tensor.to_sparse()
+
+
+def quantized(tensor):
+    with warnings.catch_warnings(action="ignore"):
+        return torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [
@@ -230,9 +239,20 @@ def test_a_folder_in_place_of_the_file_is_said(tmp_path, ending):
         (lambda s: {f"module.{k}": v for k, v in s.items()}, "all its names begin with 'module.'"),
         (lambda s: s | {"0.weight": 1.5}, r"state\['0.weight'\]: got float; needed a tensor"),
         (lambda s: s | {"0.bias": s["0.bias"] + 0j}, r"state\['0.bias'\]: got torch.complex64"),
+        (lambda s: s | {"0.weight": sparse(s["0.weight"])}, "got torch.float32, torch.sparse_coo"),
+        (lambda s: s | {"0.weight": quantized(s["0.weight"])}, "got torch.qint8"),
         (lambda s: s | {"0.bias": torch.zeros(2)}, r"state\['0.bias'\] has shape \(2,\)"),
     ],
-    ids=["a list", "a run", "a wrapped net", "a number", "complex", "a shape"],
+    ids=[
+        "a list",
+        "a run",
+        "a wrapped net",
+        "a number",
+        "complex",
+        "sparse",
+        "quantized",
+        "a shape",
+    ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(tmp_path, state, message):
     net, path = make_net(), tmp_path / "net.pt"

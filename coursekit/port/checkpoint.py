@@ -114,7 +114,7 @@ def check_state(net: torch.nn.Module, state: Any) -> None:
             continue  # an extra state, or a lazy layer that takes any shape
         if not isinstance(given, torch.Tensor):
             raise ValueError(
-                f"state[{name!r}]: got a {type(given).__name__}; needed a tensor of real numbers"
+                f"state[{name!r}]: got {type(given).__name__}; needed a tensor of real numbers"
             )
         dense = given.layout == torch.strided and not (given.is_quantized or given.is_meta)
         if given.is_complex() or not dense:
