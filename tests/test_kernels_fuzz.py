@@ -353,3 +353,59 @@ def test_what_does_not_fit_is_one_error_in_every_backend(kernel):
             assert "must hold values to take a mean of" in kept, f"refused a call that fits: {kept}"
         refused += isinstance(same(kernel, spoiled(rng, call), threads), str)
     assert refused > ROUNDS / 4
+
+
+NUMBERS = [
+    ("dropout", "scale"),
+    *(("sgd_step", name) for name in ("lr", "momentum", "weight_decay")),
+    *(("adam_step", name) for name in ("lr", "beta1", "beta2", "eps", "weight_decay")),
+    *((name, "eps") for name in KERNELS if "_norm_" in name),
+]
+
+
+@pytest.mark.parametrize("wrong", [None, "x", "1", (1,), [1, 2], np.ones(2), {1}, 1j, 10**400])
+@pytest.mark.parametrize(("kernel", "name"), NUMBERS)
+def test_what_is_no_number_is_named(kernel, name, wrong):
+    call = globals()[f"a_{kernel}"](np.random.default_rng(3), np.float32)
+    for backend in backends():
+        said = outcome(kernel, call | {name: wrong}, backend, 1)
+        assert isinstance(said, str) and said.startswith(f"{name} must be a number"), backend
+
+
+@pytest.mark.parametrize("eps", [-1e-5, -1, math.nan])
+@pytest.mark.parametrize("kernel", [name for name in KERNELS if "_norm_" in name])
+def test_an_eps_below_zero_is_refused(kernel, eps):
+    call = globals()[f"a_{kernel}"](np.random.default_rng(3), np.float32)
+    assert same(kernel, call | {"eps": eps}, 1) == f"eps must be a number of at least 0, got {eps}"
+
+
+@pytest.mark.parametrize(
+    "values", [(1, 1, 1), (math.inf, -math.inf, 1), (math.nan, 1, 2), (1e200, -1e200, 3)]
+)
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_values_without_a_result_are_no_error_in_any_backend(norm, values):
+    rows = np.array([values, values], np.float64)
+    call = {"x": rows if norm == "layer" else rows.T.copy(), "weight": None, "eps": 0.0}
+    stats = {"batch_stats": True} if norm == "batch" else {}
+    for backend in backends():
+        out, mean, var = outcome(f"{norm}_norm_forward", call | {"bias": None}, backend, 1)
+        assert not np.isfinite(out).any() or max(values) == 1e200, backend
+        back = call | {"dout": call["x"], "mean": mean, "var": var} | stats
+        dx, _, _ = outcome(f"{norm}_norm_backward", back, backend, 1)
+        assert not np.isfinite(dx).any() or max(values) == 1e200, backend
+
+
+def test_the_mean_of_a_window_without_one_is_nan():
+    x = np.array([math.inf, -math.inf, 1, 2]).reshape(1, 1, 2, 2)
+    (out,) = same("avg_pool2d_forward", {"x": x, "kernel_size": 2, "stride": 2}, 1)
+    assert np.isnan(out).all()
+
+
+def test_what_counts_as_an_integer_counts_as_a_step():
+    class Second:
+        def __index__(self):
+            return 2
+
+    call = a_adam_step(np.random.default_rng(0), np.float64)
+    w, expected = (same("adam_step", call | {"step": step}, 1)[0] for step in (Second(), 2))
+    np.testing.assert_array_equal(w, expected)

@@ -37,6 +37,18 @@ def _check_dtype(name: str, v: NDArray) -> NDArray:
     return np.asarray(v)  # a np.matrix would keep two axes whatever it is reshaped to
 
 
+def check_number(name: str, value: float, smallest: float | None = None) -> float:
+    """Return ``value`` as a Python number: a NumPy float64 would widen float32 arithmetic."""
+    try:
+        number = None if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or (smallest is not None and not number >= smallest):
+        least = "" if smallest is None else f" of at least {smallest}"
+        raise ValueError(f"{name} must be a number{least}, got {value!r}")
+    return number
+
+
 def check_shape(name: str, shape: object) -> tuple[int, int, int, int]:
     """Return ``shape`` as four integers if it can be that of pictures (N, C, H, W)."""
     try:

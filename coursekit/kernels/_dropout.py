@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.kernels import _backend
-from coursekit.kernels._check import check_dense
+from coursekit.kernels._check import check_dense, check_number
 from coursekit.kernels._layout import ordered_like, pixels
 
 
@@ -24,9 +24,9 @@ def dropout(
         a new array of the shape, dtype and memory layout of x.
 
     Raises:
-        ValueError: an array has the wrong type or shape.
+        ValueError: an array has the wrong type or shape, or ``scale`` is no number.
     """
-    x = check_dense("x", x)
+    x, scale = check_dense("x", x), check_number("scale", scale)
     if not isinstance(keep, np.ndarray) or keep.dtype != np.bool_:
         came = keep.dtype if isinstance(keep, np.ndarray) else type(keep).__name__
         raise ValueError(f"keep must be a bool array, got {came}")
@@ -36,5 +36,5 @@ def dropout(
     arrays = [x, ordered_like(np.asarray(keep), x), out]
     if not x.flags.c_contiguous:  # channels last
         arrays = [pixels(v) for v in arrays]
-    _backend.backend.dropout(*arrays, scale=float(scale), num_threads=_backend.get_num_threads())
+    _backend.backend.dropout(*arrays, scale=scale, num_threads=_backend.get_num_threads())
     return out

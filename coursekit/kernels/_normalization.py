@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.kernels import _backend
-from coursekit.kernels._check import check_dense, check_float, check_gradient, check_like
+from coursekit.kernels._check import (
+    check_dense,
+    check_float,
+    check_gradient,
+    check_like,
+    check_number,
+)
 from coursekit.kernels._layout import pixels
 
 FLOAT64 = np.dtype(np.float64)
@@ -44,7 +50,7 @@ def batch_norm_forward(
     Raises:
         ValueError: an array has the wrong type or shape, or there are no values to take a mean of.
     """
-    x = _check_channels(x)
+    x, eps = _check_channels(x), check_number("eps", eps, 0)
     weight, bias = _per_channel("weight", weight, x), _per_channel("bias", bias, x)
     if (mean is None) != (var is None):
         raise ValueError("mean and var must both be arrays or both be None")
@@ -64,7 +70,7 @@ def batch_norm_forward(
         used_mean,
         used_var,
         _as_3d(out),
-        eps=float(eps),
+        eps=eps,
         batch_stats=batch_stats,
         num_threads=_backend.get_num_threads(),
     )
@@ -100,7 +106,7 @@ def batch_norm_backward(
     Raises:
         ValueError: an array has the wrong type or shape.
     """
-    x = _check_channels(x)
+    x, eps = _check_channels(x), check_number("eps", eps, 0)
     dout = check_gradient(dout, x)
     weight = _per_channel("weight", weight, x)
     mean, var = _statistics(mean, var, x.shape[1:2], "to match the channels of x")
@@ -117,7 +123,7 @@ def batch_norm_backward(
         _as_3d(dx) if dx is not None else None,
         dweight,
         dbias,
-        eps=float(eps),
+        eps=eps,
         batch_stats=bool(batch_stats),
         num_threads=_backend.get_num_threads(),
     )
@@ -147,7 +153,7 @@ def layer_norm_forward(
     Raises:
         ValueError: an array has the wrong type or shape, or there are no values to take a mean of.
     """
-    x = check_float("x", x)
+    x, eps = check_float("x", x), check_number("eps", eps, 0)
     rows, size, features = _as_2d(x, normalized_ndim)
     weight = _per_feature("weight", weight, x, features)
     bias = _per_feature("bias", bias, x, features)
@@ -162,7 +168,7 @@ def layer_norm_forward(
         mean,
         var,
         out.reshape(rows, size),
-        eps=float(eps),
+        eps=eps,
         num_threads=_backend.get_num_threads(),
     )
     return out, mean, var
@@ -197,7 +203,7 @@ def layer_norm_backward(
     Raises:
         ValueError: an array has the wrong type or shape.
     """
-    x = check_float("x", x)
+    x, eps = check_float("x", x), check_number("eps", eps, 0)
     dout = check_gradient(dout, x)
     rows, size, features = _as_2d(x, normalized_ndim)
     weight = _per_feature("weight", weight, x, features)
@@ -213,7 +219,7 @@ def layer_norm_backward(
         dx.reshape(rows, size) if dx is not None else None,
         dweight,
         dbias,
-        eps=float(eps),
+        eps=eps,
         num_threads=_backend.get_num_threads(),
     )
     return (

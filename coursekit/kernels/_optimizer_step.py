@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.kernels import _backend
-from coursekit.kernels._check import DTYPES
+from coursekit.kernels._check import DTYPES, check_number
 
 
 def sgd_step(
@@ -39,6 +39,8 @@ def sgd_step(
 
     Source: Sutskever et al., "On the importance of initialization and momentum", 2013.
     """
+    lr, momentum = check_number("lr", lr), check_number("momentum", momentum)
+    weight_decay = check_number("weight_decay", weight_decay)
     w, g, *state = _plain_arrays(w, g, {} if v is None else {"v": v})
     velocity = state[0] if state else None
     if (v is None) != (momentum == 0):
@@ -46,15 +48,14 @@ def sgd_step(
         raise ValueError(f"v must be {needed}, got {'None' if v is None else 'an array'}")
     if nesterov and momentum == 0:
         raise ValueError("nesterov needs momentum > 0, got momentum=0")
-    # float(): a NumPy float64 scalar would widen float32 arithmetic.
     _backend.backend.sgd_step(
         w,
         g,
         velocity,
-        lr=float(lr),
-        momentum=float(momentum),
+        lr=lr,
+        momentum=momentum,
         nesterov=bool(nesterov),
-        weight_decay=float(weight_decay),
+        weight_decay=weight_decay,
         num_threads=_backend.get_num_threads(),
     )
 
@@ -97,8 +98,11 @@ def adam_step(
 
     Source: Kingma & Ba 2015; Loshchilov & Hutter 2019 for ``decoupled``.
     """
+    lr, eps = check_number("lr", lr), check_number("eps", eps)
+    beta1, beta2 = check_number("beta1", beta1), check_number("beta2", beta2)
+    weight_decay = check_number("weight_decay", weight_decay)
     w, g, m, v = _plain_arrays(w, g, {"m": m, "v": v})
-    if not _is_whole(step) or step < 1:
+    if not _is_whole(step) or operator.index(step) < 1:
         raise ValueError(f"step must be at least 1, got {step!r}")
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         if not 0 <= beta < 1:
@@ -108,12 +112,12 @@ def adam_step(
         g,
         m,
         v,
-        step=int(step),
-        lr=float(lr),
-        beta1=float(beta1),
-        beta2=float(beta2),
-        eps=float(eps),
-        weight_decay=float(weight_decay),
+        step=operator.index(step),
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
         decoupled=bool(decoupled),
         num_threads=_backend.get_num_threads(),
     )

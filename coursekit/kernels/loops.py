@@ -16,6 +16,7 @@ from coursekit.kernels.loops_convolution import (  # noqa: F401
 from coursekit.kernels.loops_pooling import (  # noqa: F401
     avg_pool2d_backward,
     avg_pool2d_forward,
+    exact_sum,
     max_pool2d_backward,
     max_pool2d_forward,
 )
@@ -98,7 +99,7 @@ def batch_norm_forward(
         channel = x[:, c].reshape(-1).tolist()
         if batch_stats:
             mean[c], var[c] = _mean_and_var(channel)
-        gain = (1 if weight is None else float(weight[c])) / math.sqrt(var[c] + eps)
+        gain = (1 if weight is None else float(weight[c])) / np.sqrt(var[c] + eps)
         shift = 0 if bias is None else float(bias[c])
         values = [gain * (value - mean[c]) + shift for value in channel]
         out[:, c] = np.reshape(values, out[:, c].shape)
@@ -120,11 +121,11 @@ def batch_norm_backward(
 ) -> None:
     """``dx``, ``dweight`` and ``dbias``; x is (N, C, S)."""
     for c in range(x.shape[1]):
-        inv_std = 1 / math.sqrt(var[c] + eps)
+        inv_std = 1 / np.sqrt(var[c] + eps)
         gradient = dout[:, c].reshape(-1).tolist()
         x_hat = [(value - mean[c]) * inv_std for value in x[:, c].reshape(-1).tolist()]
-        db = math.fsum(gradient)
-        dw = math.fsum(g * h for g, h in zip(gradient, x_hat, strict=True))
+        db = exact_sum(gradient)
+        dw = exact_sum([g * h for g, h in zip(gradient, x_hat, strict=True)])
         dweight[c], dbias[c] = dw, db
         if dx is not None:
             gain = inv_std if weight is None else float(weight[c]) * inv_std
@@ -149,7 +150,7 @@ def layer_norm_forward(
     for n, row in enumerate(x.tolist()):
         mean[n], var[n] = _mean_and_var(row)
         for j, value in enumerate(row):
-            x_hat = (value - mean[n]) / math.sqrt(var[n] + eps)
+            x_hat = (value - mean[n]) / np.sqrt(var[n] + eps)
             scaled = x_hat if weight is None else x_hat * float(weight[j])
             out[n, j] = scaled if bias is None else scaled + float(bias[j])
 
@@ -170,7 +171,7 @@ def layer_norm_backward(
     """``dx``; and the rows' parts are added to ``dweight`` and ``dbias``; x is (N, D)."""
     features = range(x.shape[1])
     for n, (gradient, row) in enumerate(zip(dout.tolist(), x.tolist(), strict=True)):
-        inv_std = 1 / math.sqrt(var[n] + eps)
+        inv_std = 1 / np.sqrt(var[n] + eps)
         x_hat = [(value - mean[n]) * inv_std for value in row]
         if dweight is not None and dbias is not None:
             for j in features:
@@ -178,16 +179,16 @@ def layer_norm_backward(
                 dbias[j] += gradient[j]
         if dx is not None:
             g = [gradient[j] * (1 if weight is None else float(weight[j])) for j in features]
-            mean_g = math.fsum(g) / len(g)
-            mean_gx = math.fsum(g[j] * x_hat[j] for j in features) / len(g)
+            mean_g = exact_sum(g) / len(g)
+            mean_gx = exact_sum([g[j] * x_hat[j] for j in features]) / len(g)
             for j in features:
                 dx[n, j] = inv_std * (g[j] - mean_g - x_hat[j] * mean_gx)
 
 
 def _mean_and_var(values: list[float]) -> tuple[float, float]:
     """Mean and biased variance."""
-    mean = math.fsum(values) / len(values)
-    return mean, math.fsum((value - mean) ** 2 for value in values) / len(values)
+    mean = exact_sum(values) / len(values)
+    return mean, exact_sum([(value - mean) * (value - mean) for value in values]) / len(values)
 
 
 def dropout(

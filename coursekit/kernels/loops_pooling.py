@@ -61,7 +61,7 @@ def avg_pool2d_forward(
     """``out``; see :func:`coursekit.kernels.avg_pool2d_forward`."""
     for n, c, y, x_ in np.ndindex(*out.shape):
         window = _window(x.shape, (y, x_), kernel_size, stride, padding)
-        total = math.fsum(float(x[n, c, v, u]) for _, v, u in window)
+        total = exact_sum([float(x[n, c, v, u]) for _, v, u in window])
         out[n, c, y, x_] = total / (kernel_size[0] * kernel_size[1])
 
 
@@ -90,3 +90,11 @@ def _window(
         u = window[1] * stride[1] + j - padding[1]
         if 0 <= v < x_shape[2] and 0 <= u < x_shape[3]:
             yield place, v, u
+
+
+def exact_sum(values: list[float]) -> float:
+    """The sum to the last bit; nan or an infinity where there is none, as NumPy has it."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # beyond the largest number; inf - inf
+        return sum(values)
