@@ -108,8 +108,9 @@ def test_a_batch_file_with_a_right_checksum_and_a_wrong_content(tmp_path, monkey
     monkeypatch.setattr(cifar10, "TRAIN_MD5", {n: md5[n] for n in cifar10.TRAIN_MD5})
     monkeypatch.setattr(cifar10, "TEST_MD5", {n: md5[n] for n in cifar10.TEST_MD5})
     wanted = pytest.raises(DataError, match=r"data_batch_2: .*load\('cifar10'\)")
-    with wanted, little_memory():
+    with wanted as caught, little_memory():
         cdata.load(tmp_path, val_size=4)
+    assert " ();" not in str(caught.value)  # it says why
     fresh = files.read_pickle(tmp_path / "data_batch_1")  # nothing of it stays behind
     np.testing.assert_array_equal(fresh[b"data"], GOOD)
 
@@ -234,6 +235,7 @@ IDX = {
     "a shape of all there is": lambda: bomb(idx(2**32 - 1, 2**32 - 1, 2**32 - 1, content=b""), 0),
     "pictures of one pixel": lambda: gzip.compress(idx(60, 1, 1)),
     "no pictures": lambda: gzip.compress(idx(0, 28, 28)),
+    "no pictures of all there is": lambda: bomb(idx(0, 2**32 - 1, 2**32 - 1, content=b""), 0),
     "half a head": lambda: gzip.compress(idx(60, 28, 28)[:9]),
     "gzip of gzip": lambda: gzip.compress(gzip.compress(idx(60, 28, 28))),
     "nothing": lambda: b"",
@@ -269,6 +271,14 @@ def test_an_idx_file_made_to_do_harm(mnist_folder, case):
     (mnist_folder / "train-images-idx3-ubyte.gz").write_bytes(IDX[case]())
     wanted = pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: .*load_mnist\(\)")
     with wanted, little_memory():
+        cdata.load_mnist(val_size=20)
+
+
+@pytest.mark.parametrize("part", ["train", "t10k"])
+def test_a_set_of_no_pictures_and_no_labels_is_named(mnist_folder, part):
+    for name, shape in (("images-idx3", (0, 28, 28)), ("labels-idx1", (0,))):
+        (mnist_folder / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(idx(*shape)))
+    with pytest.raises(DataError, match=rf"{part}-images.*\(0, 28, 28\); needed 1 to"):
         cdata.load_mnist(val_size=20)
 
 

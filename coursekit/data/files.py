@@ -94,6 +94,10 @@ def why_not_written(folder: Path, err: OSError, needed_bytes: int, variable: str
     )
 
 
+def _reason(err: Exception) -> str:
+    return str(err) or type(err).__name__
+
+
 def _amount(size: float) -> str:
     return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
 
@@ -133,8 +137,8 @@ def unpack(
             if isinstance(err, OSError) and err.errno is not None:
                 raise  # the disk's, not the archive's
             raise DataError(
-                f"{archive}: found a damaged or different archive ({err}); needed one that holds "
-                f"{members[0]} and {len(members) - 1} more. {repair}"
+                f"{archive}: found a damaged or different archive ({_reason(err)}); needed one "
+                f"that holds {members[0]} and {len(members) - 1} more. {repair}"
             ) from err
     return target
 
@@ -277,6 +281,6 @@ def read_pickle(
         raise DataError(f"{path}: cannot be read ({err.strerror or err}).") from err
     except Exception as err:  # a damaged pickle can raise nearly anything
         raise DataError(
-            f"{path}: found a pickle that is damaged or holds more than arrays ({err}); needed "
-            f"NumPy arrays, lists and names only. {repair}"
+            f"{path}: found a pickle that is damaged or holds more than arrays ({_reason(err)}); "
+            f"needed NumPy arrays, lists and names only. {repair}"
         ) from err

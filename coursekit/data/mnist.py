@@ -137,9 +137,9 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> tuple[np.ndarray, Pat
                 )
             shape = tuple(int(n) for n in np.frombuffer(head, ">u4", dimensions, 4))
             size = math.prod(shape)
-            if size > most:
+            if not 0 < size <= most:
                 raise DataError(
-                    f"{path}: found the shape {shape}; needed at most {most:,} numbers. "
+                    f"{path}: found the shape {shape}; needed 1 to {most:,} numbers. "
                     f"{_repair(path)}"
                 )
             content = head + file.read(size + 1)  # one more, to see whether it ends there
