@@ -1,6 +1,8 @@
 """What a lesson settles before it starts: packages, world, minutes, and the learner's folder."""
 
+import errno
 import json
+import os
 import pickle
 import re
 import shutil
@@ -188,11 +190,39 @@ def test_what_is_hidden_does_not_keep_a_folder_from_being_work(tmp_path):
     assert (tmp_path / "work" / "start.ipynb").is_file()
 
 
-def test_a_damaged_exercise_is_named_before_anything_is_copied(tmp_path, capsys):
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_that_lead_nowhere_are_told_or_left_alone(tmp_path, capsys):
+    work = tmp_path / "work"
+    work.symlink_to(tmp_path / "gone")
+    assert cli.main([str(work), "--exercises", str(ROOT / "exercises")]) == 2
+    assert "is a link that leads nowhere; needed a folder" in capsys.readouterr().err
+    work.unlink()
+    work.mkdir()
+    (work / "start.ipynb").touch()
+    (work / "01_fc_nets.ipynb").symlink_to(tmp_path / "on a disk that is not there")
+    assert cli.main([str(work), "--exercises", str(ROOT / "exercises")]) == 0
+    assert sorted(tmp_path.iterdir()) == [work]  # the learner's link is not written through
+
+
+def test_a_disk_that_is_full_is_told_with_the_folder(tmp_path, capsys, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert cli.main([str(tmp_path / "work"), "--exercises", str(ROOT / "exercises")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path / 'work'}: ") and os.strerror(errno.ENOSPC) in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"cells": []}', '{"cells": [{"cell_type": "markdown"}]}', '{"cells": 1}'],
+)
+def test_a_damaged_exercise_is_named_before_anything_is_copied(tmp_path, capsys, content):
     exercises = tmp_path / "exercises"
     exercises.mkdir()
     shutil.copy(ROOT / "exercises" / "01_fc_nets.ipynb", exercises)
-    (exercises / "02_broken.ipynb").write_text("{", encoding="utf-8")
+    (exercises / "02_broken.ipynb").write_text(content, encoding="utf-8")
     assert cli.main([str(tmp_path / "work"), "--exercises", str(exercises)]) == 2
     assert "02_broken.ipynb is not a notebook" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()

@@ -22,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         copied = prepare(args.work, args.exercises, args.notebooks)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        where = f"{args.work}: " if isinstance(error, OSError) and not error.filename else ""
+        print(f"{where}{error}", file=sys.stderr)  # a full disk does not say which
         return 2
     what = f"copied {', '.join(copied)}" if copied else "your lessons are as you left them"
     print(f"{args.work}: {what}; start at {args.work / START}")

@@ -34,8 +34,9 @@ def prepare(work: Path, exercises: Path, notebooks: Path) -> list[str]:
         raise ValueError(
             f"exercises: found no notebook in {exercises}; needed the learners' edition"
         )
-    if work.exists() and not work.is_dir():
-        raise ValueError(f"work: {work} is a file; needed a folder")
+    if os.path.lexists(work) and not work.is_dir():
+        found = "a file" if work.exists() else "a link that leads nowhere"
+        raise ValueError(f"work: {work} is {found}; needed a folder")
     visible = work.is_dir() and any(not path.name.startswith(".") for path in work.iterdir())
     if visible and not (work / START).is_file():
         raise ValueError(
@@ -44,7 +45,7 @@ def prepare(work: Path, exercises: Path, notebooks: Path) -> list[str]:
     page = json.dumps(_start_page(work, lessons, notebooks), indent=1, ensure_ascii=False)
     work.mkdir(parents=True, exist_ok=True)
     _put(work / START, (page + "\n").encode())
-    copied = [path.name for path in lessons if not (work / path.name).exists()]
+    copied = [path.name for path in lessons if not os.path.lexists(work / path.name)]
     for name in copied:
         _put(work / name, (exercises / name).read_bytes())
     return copied
@@ -102,11 +103,11 @@ def _outline(path: Path) -> tuple[str, int, int]:
     """Return a lesson's title, how many exercises it has, and their minutes."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (ValueError, KeyError, TypeError) as error:
+        title = "".join(cells[0]["source"]).partition("\n")[0].lstrip("# ")
+        texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        tags = [tag for cell in cells for tag in cell["metadata"].get("tags", [])]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"exercises: {path} is not a notebook ({error!r})") from None
-    title = "".join(cells[0]["source"]).partition("\n")[0].lstrip("# ")
-    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     told = [text for text in texts if "Difficulty" in text and _MINUTES.search(text)]
-    tags = [tag for cell in cells for tag in cell["metadata"].get("tags", [])]
     exercises = sum(tag.startswith("exercise:") for tag in tags)
     return title, exercises, sum(int(_MINUTES.findall(text)[-1]) for text in told)
