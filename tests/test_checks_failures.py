@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from coursekit import functional as F
 from coursekit.checks import CheckFailed, ExerciseError, Failure, check, failures, last_failure, zoo
 from coursekit.checks.exercises import EXERCISES, Mismatch, diagnose, find
+from coursekit.checks.report import apart
 
 
 def fail(name, *functions):
@@ -347,3 +348,16 @@ def test_numbers_are_written_where_they_fit(shape, written):
     worst = (0,) * len(shape)
     _, texts = drawn(made(expected, expected + 1000, worst).plot())
     assert ("1e+03" in texts) == written
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "told"),
+    [
+        (1.0, 2.0, ("1", "2")),
+        (0.00651812076, 0.00651812173, ("0.00651812076", "0.00651812173")),
+        (0.25, 0.25 * (1 + 1e-15), ("0.25", "0.25000000000000028")),
+        (float("nan"), 1.0, ("nan", "1")),
+    ],
+)
+def test_two_numbers_that_differ_look_different(expected, got, told):
+    assert apart(expected, got) == told

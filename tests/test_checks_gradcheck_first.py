@@ -1,5 +1,6 @@
 """What ``gradcheck`` asks before it compares: each thing that is missing has its own message."""
 
+import math
 import random
 
 import numpy as np
@@ -258,3 +259,86 @@ def test_a_dict_of_gradients_of_a_net_is_told_by_what_it_is():
 
     problem = only(gradcheck_module(nn.Sequential(Dict(5, 3)), X, np.zeros(4, int)))
     assert problem == "the gradient of x should be an array: got a dict with the keys dx"
+
+
+# --- inputs and numbers at the end of what float64 and float32 hold ----------------------------
+
+
+@pytest.mark.parametrize("size", [1e6, 1e9, 1e12, 1e100, 1e150])
+def test_huge_inputs_lie_on_no_kink(size):
+    x = size * X
+    assert gradcheck(lambda x: (x * 1e-3 * x, x), lambda dout, x: 2e-3 * dout * x, x)
+    problem = only(gradcheck(lambda x: (x * 1e-3 * x, x), lambda dout, x: 1e-3 * dout * x, x))
+    assert "is wrong at index" in problem
+
+
+@pytest.mark.parametrize("value", [700.0, 300.0, -700.0])
+def test_what_float32_cannot_hold_is_no_fault_of_a_float64_gradient(value):
+    pair = (lambda x: (np.exp(x), x)), (lambda dout, x: dout * np.exp(x))
+    assert gradcheck(*pair, np.array([value, value / 2]))
+
+
+def test_strong_curvature_is_no_kink():
+    x = np.full(3, 1e-6)
+    assert gradcheck(lambda x: (np.log(x), x), lambda dout, x: dout / x, x)
+    problem = only(gradcheck(lambda x: (np.log(x), x), lambda dout, x: 2 * dout / x, x))
+    assert "each 2 times the right value" in problem
+
+
+def test_the_edge_of_a_domain_is_no_kink():
+    def backward(dout, x):
+        return dout / x
+
+    x = np.array([1e-15, 1.0, 2.0])
+    for log in (np.log, lambda x: np.array([math.log(v) for v in x], x.dtype)):
+        problem = only(gradcheck(lambda x, log=log: (log(x), x), backward, x))
+        assert "numbers at x, but none where x is moved a little at index (0,)" in problem
+
+
+@pytest.mark.parametrize("x", [[-0.1, -0.15], [-0.1], [1.5, 2.0], [3.0]])
+def test_the_second_call_stays_inside_the_domain(x):
+    """Between numbers that a function takes lie others that it takes as well."""
+
+    def forward(x):
+        if x[0] < 0:
+            return np.array([math.sqrt(-v) for v in x], x.dtype), x
+        return np.array([math.acosh(v) for v in x[x > 2.9]] or [0.0], x.dtype), x
+
+    def backward(dout, x):
+        if x[0] < 0:
+            return -dout / (2 * np.sqrt(-x))
+        return np.where(x > 2.9, dout / np.sqrt(x * x - 1), 0).astype(x.dtype)
+
+    assert gradcheck(forward, backward, np.array(x))
+
+
+def test_a_step_is_called_one():
+    x = np.zeros(3)
+    problem = only(gradcheck(lambda x: (np.sign(x), x), lambda dout, x: 0 * dout, x))
+    assert "has a step there (sign, floor, a comparison)" in problem
+    assert "kink" not in problem
+
+
+def test_a_forward_that_changes_after_some_calls_is_no_question_of_precision():
+    calls = []
+
+    def forward(x):
+        calls.append(1)
+        return x * x + (1e-3 * len(calls) if len(calls) > 3 else 0.0), x
+
+    problem = only(gradcheck(forward, square_backward, X))
+    assert "forward gives another result for the same arguments" in problem
+
+
+def test_a_float32_gradient_of_float64_arguments_is_told():
+    def backward(dout, x):
+        return (2 * dout * x).astype(np.float32)
+
+    problem = only(gradcheck(lambda x: (x * x, x), backward, X))
+    assert problem == "the gradient of x is float32 for float64 arguments"
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0, 30.0])
+def test_zeros_are_no_gradient_of_a_forward_that_stands_still_in_float32(scale):
+    problem = only(gradcheck(in_float32, lambda dout, x: 0 * dout, scale * X))
+    assert "forward does not compute in float64" in problem

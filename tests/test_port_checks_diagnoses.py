@@ -54,6 +54,20 @@ def divided_by_size(net, x, y, size):
     return total
 
 
+def only_pictures_norms(net, keep):
+    kept = set(keep.modules())
+    net.requires_grad_(False)
+    keep.requires_grad_(True)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer not in kept:
+            layer.eval()
+            layer.train = lambda mode=True, layer=layer: layer
+
+
+def every_width(count, budget):
+    return max((w for w in range(1, 1000) if count(w) <= budget), default=0)
+
+
 @pytest.mark.parametrize(
     ("name", "function", "line", "never"),
     [
@@ -61,6 +75,7 @@ def divided_by_size(net, x, y, size):
         ("l1_penalty", l1_of_two_kinds_that_learn, "only weights of Linear and Conv2d", "frozen"),
         ("evaluate", number_of_hits, "the number of hits is returned", "batches"),
         ("freeze", statistics_not_tracked, "track_running_stats = False", "momentum is 0"),
+        ("freeze", only_pictures_norms, "nn.BatchNorm1d is one as well", "momentum"),
         ("accumulated_gradients", divided_by_size, "is divided by size", "number of pieces"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -70,6 +85,12 @@ def test_it_is_told_by_its_own_name(name, function, line, never):
         check(name, function)
     found = str(failure.value).partition("this looks like: ")[2].splitlines()[0]
     assert line in found and never not in found
+
+
+def test_widths_tried_one_after_another_are_no_interval_that_stands_still():
+    with pytest.raises(ExerciseError, match="more than 100 times, now of 101") as failure:
+        check("widest", every_width)
+    assert "interval" not in str(failure.value)
 
 
 def test_a_momentum_of_zero_is_told_by_what_it_does():

@@ -832,3 +832,26 @@ def test_every_exercise_has_right_answers():
 def test_no_false_alarm(name, function):
     for seed in range(SEEDS if SEEDS > 2 else SLOW.get(name, SEEDS)):
         check(name, function, seed=100 + seed)
+
+
+def test_a_copy_of_the_net_may_be_asked():
+    """What goes through a deep copy is noticed as what goes through the net itself."""
+
+    def evaluate(net, batches, criterion):
+        net = deepcopy(net).eval()
+        loss = hits = seen = 0
+        with torch.no_grad():
+            for x, y in batches:
+                logits = net(x)
+                loss += criterion(logits, y).item() * len(y)
+                hits += (logits.argmax(dim=1) == y).sum().item()
+                seen += len(y)
+        return loss / seen, hits / seen
+
+    def two_view_logits(net, x):
+        net = deepcopy(net).eval()
+        with torch.no_grad():
+            return (net(x) + net(x.flip(3))) / 2
+
+    check("evaluate", evaluate)
+    check("two_view_logits", two_view_logits)

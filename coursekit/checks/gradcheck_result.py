@@ -27,6 +27,8 @@ class ArgumentReport:
     numeric: dict[int, float] = field(default_factory=dict)  # by flat index
     wrong: list[int] = field(default_factory=list)
     kinks: list[int] = field(default_factory=list)
+    near: list[int] = field(default_factory=list)  # right, but over tiny steps only
+    edges: list[int] = field(default_factory=list)  # beside them the function is not finite
 
     def add(self, i: int, numeric: float, verdict: str) -> None:
         """Record one entry."""
@@ -35,6 +37,10 @@ class ArgumentReport:
             self.wrong.append(i)
         elif verdict == "kink":
             self.kinks.append(i)
+        elif verdict == "near":
+            self.near.append(i)
+        elif verdict == "edge":
+            self.edges.append(i)
 
     @property
     def too_many_kinks(self) -> bool:
@@ -55,6 +61,14 @@ class ArgumentReport:
                 f"expected {number(self.numeric[worst])}, got {number(self.analytic[worst])} "
                 f"({len(self.wrong)} of {len(self.numeric)} entries checked are wrong"
                 f"{self._pattern()})"
+            )
+        if self.edges:
+            index = tuple(int(j) for j in np.unravel_index(self.edges[0], self.shape))
+            share = f"{len(self.edges)} of {len(self.numeric)} entries checked"
+            return (
+                f"forward gives numbers at {self.name}, but none where {self.name} is moved a "
+                f"little at index {index} ({share}): the inputs lie at the edge of what it takes, "
+                "so check at other inputs"
             )
         if self.too_many_kinks:
             return (
@@ -130,7 +144,7 @@ class GradCheckResult:
                 "kinks": len(r.kinks),
                 "structural zero": r.structural_zero,
                 "largest error": max(
-                    (r.error(i) for i in r.numeric if i not in r.kinks), default=0.0
+                    (r.error(i) for i in r.numeric if i not in (*r.kinks, *r.edges)), default=0.0
                 ),
             }
             for r in self.arguments

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.checks.prints import Kept, kept
-from coursekit.checks.report import number
+from coursekit.checks.report import apart
 from coursekit.checks.second import between, came_between
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ def mismatch(
         return None
     worst = tuple(map(int, np.unravel_index(np.argmax(off), off.shape)))
     where = f"[{', '.join(map(str, worst))}]" if worst else ""
-    told = f"{name}{where} should be {number(expected[worst])}, got {number(found[worst])}"
+    right, came = apart(expected[worst], found[worst])
+    told = f"{name}{where} should be {right}, got {came}"
     return Mismatch(name, told, off > 1, worst)
 
 

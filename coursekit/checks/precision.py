@@ -9,7 +9,7 @@ from coursekit.checks.gradcheck_result import ArgumentReport
 from coursekit.checks.probe import Probe
 from coursekit.checks.report import number
 
-STEPS = (1e-10, 4e-9)  # far below what float32 tells apart, and near it; for numbers of size 1
+STEPS = (1e-10, 4e-9, 1e-8)  # below what float32 tells apart, and near it; for size 1
 POINTS = 16  # to either side
 WIDE = (1e-5, 1e-3)  # where the slope is measured that an increment is compared with
 ENTRIES = 2  # of an argument
@@ -21,16 +21,19 @@ def coarse(probe: Probe, report: ArgumentReport) -> str | None:
     A smooth function, or one with kinks, changes over a tiny step by no more than its slope allows.
     One that rounds in between, as float32 does, stands still and then jumps.
     """
-    suspects = [*report.wrong, *report.kinks]
+    suspects = [*report.wrong, *report.kinks, *report.near]
     for i in sorted(suspects, key=report.error, reverse=True)[:ENTRIES]:
         for step in STEPS:
             if (jump := _jump(probe, report.key, i, step)) is not None:
+                cause = "forward does not compute in float64"
+                if jump.startswith("jumps"):
+                    cause += ", or has a step there (sign, floor, a comparison)"
                 where = [int(j) for j in np.unravel_index(i, report.shape)]
                 name = report.name + (f"[{', '.join(map(str, where))}]" if where else "")
                 return (
-                    f"forward does not compute in float64: its result {jump} {name} changes "
-                    "smoothly; look for float32 in it (astype, the dtype of a new array), for "
-                    "rounding, or for an iteration that stops early"
+                    f"{cause}: its result {jump} {name} changes smoothly; look for float32 in it "
+                    "(astype, the dtype of a new array), for rounding, or for an iteration that "
+                    "stops early"
                 )
     return None
 
@@ -41,7 +44,7 @@ def _jump(probe: Probe, k: Any, i: int, step: float) -> str | None:
     def at(offset: float) -> NDArray:
         moved = probe.arrays[k].copy()
         moved.reshape(-1)[i] += offset
-        return np.array(probe.f({**probe.arrays, k: moved}), dtype=np.float64)
+        return probe.moved(k, moved)
 
     def slope(offset: float) -> NDArray:
         return np.abs(at(offset) - probe.out) / abs(offset)

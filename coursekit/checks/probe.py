@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from coursekit.checks.gradcheck_result import ArgumentReport
 
 SMALLER = 8.0  # a second, smaller step tells a kink from a wrong gradient
+SHRINKS = 3  # as often the step shrinks where slopes still change from one step to the next
+LOST = 1e-6  # a step below this part of the array would drown in the rounding of its numbers
 ROUNDING = 10 * np.finfo(np.float64).eps  # relative error that a forward pass may carry
 
 
@@ -40,10 +42,10 @@ class Probe:
         self._size = float(np.sum(np.abs(dout * self.out))) or 1.0
 
     def step(self, k: Any) -> float:
-        """The step that suits array ``k``: smaller numbers need smaller steps."""
+        """The step that suits array ``k``: smaller for small numbers, larger for huge ones."""
         a = self.arrays[k]
         rms = float(np.sqrt(np.mean(a * a))) if a.any() else 1.0
-        return self.eps * min(max(rms, 1e-2), 1.0)
+        return self.eps * max(min(max(rms, 1e-2), 1.0), LOST * rms)
 
     def noise(self, h: float) -> float:
         """Slope that rounding alone can make."""
@@ -67,8 +69,15 @@ class Probe:
     def _rise(self, k: Any, where: NDArray, values: NDArray) -> float:
         moved = self.arrays[k].copy()
         moved.reshape(-1)[where] = values
-        out = np.asarray(self.f({**self.arrays, k: moved}), dtype=np.float64)
-        return float(np.sum(self.dout * (out - self.out)))
+        return float(np.sum(self.dout * (self.moved(k, moved) - self.out)))
+
+    def moved(self, k: Any, values: NDArray) -> NDArray:
+        """``f`` with other values in array ``k``, nan where it refuses them."""
+        try:
+            with np.errstate(all="ignore"):
+                return np.array(self.f({**self.arrays, k: values}), dtype=np.float64)
+        except (ArithmeticError, ValueError):  # as math.log raises where np.log gives nan
+            return np.full(self.out.shape, np.nan)
 
 
 def compare(
@@ -88,7 +97,8 @@ def compare(
     h = probe.step(k)
     chosen = _sample(flat.size, max_entries, rng)
     differences = {int(i): probe.central(k, *_entry(i), h) for i in chosen}
-    report.scale = max(*map(abs, differences.values()), float(np.max(np.abs(flat))), 0.0)
+    found = [abs(d) for d in differences.values() if np.isfinite(d)]
+    report.scale = max(*found, float(np.max(np.abs(flat))), 0.0)
     if report.scale <= probe.noise(h):
         report.structural_zero = True
     if len(chosen) < flat.size:
@@ -104,21 +114,29 @@ def compare(
 def _judge(
     probe: Probe, k: Any, i: int, a: float, numeric: float, scale: float, tolerance: Tolerance
 ) -> tuple[str, float]:
-    """Return ("right" | "kink" | "wrong", best numeric slope) for one entry."""
-    h = probe.step(k)
-    if tolerance.allows(a, numeric, scale, probe.noise(h)):
+    """Return ("right" | "near" | "kink" | "edge" | "wrong", best numeric slope) for one entry."""
+    near = probe.step(k)
+    if tolerance.allows(a, numeric, scale, probe.noise(near)):
         return "right", numeric
-    near = h / SMALLER
-    noise = probe.noise(near)
-    left, right = probe.slopes(k, *_entry(i), h)
     near_left, near_right = probe.slopes(k, *_entry(i), near)
     closer = (near_left + near_right) / 2
-    if tolerance.allows(a, closer, scale, noise):
-        return "right", closer  # a kink, or strong curvature, inside the first step only
-    # A smooth function has one slope: the same at both steps, and its one-sided slopes close
+    for shrink in range(SHRINKS):
+        near /= SMALLER
+        noise = probe.noise(near)
+        if shrink and noise > tolerance.rtol * scale:
+            return "kink", closer  # rounding would decide
+        left, right, numeric = near_left, near_right, closer
+        near_left, near_right = probe.slopes(k, *_entry(i), near)
+        closer = (near_left + near_right) / 2
+        if tolerance.allows(a, closer, scale, noise):
+            # A kink, or strong curvature, inside larger steps only.
+            return ("near" if shrink else "right"), closer
+        if tolerance.allows(numeric, closer, scale, noise):
+            break
+    # A smooth function has one slope: the same at two steps, and its one-sided slopes close
     # in on each other as fast as the step shrinks. At a kink one of the two fails.
-    if not tolerance.allows(numeric, closer, scale, noise):
-        return "kink", closer
+    else:
+        return ("kink" if np.isfinite(closer) else "edge"), closer
     gap, near_gap = abs(right - left), abs(near_right - near_left)
     if near_gap > gap / 2 and not tolerance.allows(near_right, near_left, scale, 2 * noise):
         return "kink", closer

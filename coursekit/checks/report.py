@@ -30,6 +30,15 @@ def say(line: str) -> None:
     print(line)
 
 
+def apart(expected: float, got: float) -> tuple[str, str]:
+    """Two numbers that differ, with as many digits as it takes to see that."""
+    for digits in (6, 9, 12, 17):
+        told = f"{float(expected):.{digits}g}", f"{float(got):.{digits}g}"
+        if told[0] != told[1]:
+            break
+    return told
+
+
 def number(value: float) -> str:
     """A number as a reader wants it: six digits, and an honest nan or inf."""
     return f"{float(value):.6g}"

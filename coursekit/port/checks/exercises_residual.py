@@ -112,7 +112,7 @@ def _run_widest(functions: Functions, inputs: dict[str, Any]) -> dict[str, Any]:
         if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
             raise ValueError(f"width: got {width!r}, needed a whole number of at least 1")
         if calls > MOST_CALLS:
-            raise RuntimeError(f"count is called more than {MOST_CALLS} times")
+            raise RuntimeError(f"count is called more than {MOST_CALLS} times, now of {width}")
         return COUNTS[inputs["count"]](int(width))
 
     width = functions[0](count, inputs["budget"])

@@ -1,5 +1,6 @@
 """Between NumPy and the learner's torch: what came back, and nets that notice how they are used."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,14 @@ class Witness(nn.Module):
         self.modes: list[bool] = []
         self.graphs: list[bool] = []
         self.sizes: list[int] = []
+
+    def __deepcopy__(self, memo: dict) -> "Witness":
+        """Make a copy that notes in the same lists: a learner may ask a copy of the net."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        memo |= {id(notes): notes for notes in (self.modes, self.graphs, self.sizes)}
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` itself."""

@@ -167,7 +167,8 @@ def _frozen(net, keep, *, params=True, norms=_stay, learn=True):
 
 @animal(FREEZE, "frozen features that drift: batch norm's statistics follow the new pictures")
 def gradients_only(net, keep):
-    """only requires_grad is set: batch norm's running statistics go on moving."""
+    """batch norm's running statistics go on moving: only requires_grad is set, or not all of its
+    layers are found (nn.BatchNorm1d is one as well)."""
     _frozen(net, keep, norms=lambda layer: None)
 
 
