@@ -600,6 +600,14 @@ def test_help_shows_how(capsys):
     assert text.count("\n  python -m coursekit.grading ") == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_to_itself_is_a_notebook_that_cannot_be_read(tmp_path):
+    loop, report = tmp_path / "loop.ipynb", tmp_path / "report.json"
+    loop.symlink_to(loop)
+    assert cli.main([str(loop), "--json", str(report)]) == 2
+    assert "not a readable notebook" in json.loads(report.read_text(encoding="utf-8"))[0]["error"]
+
+
 @pytest.mark.parametrize("name", ["a.ipynb", "handed_out.ipynb", "nowhere/report.json"])
 def test_a_report_overwrites_no_notebook_and_needs_a_folder(tmp_path, name, capsys):
     notebook, reference = str(tmp_path / "a.ipynb"), str(tmp_path / "handed_out.ipynb")
