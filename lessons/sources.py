@@ -33,15 +33,18 @@ _SETUP = (
     + """ Where the course package is missing or too old, as in Colab, it installs it.
 import subprocess
 import sys
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
 spec = find_spec("coursekit")
 here = spec.origin if spec else None  # the package's __init__.py
-if here and not Path(here).with_name("lesson").is_dir():
+foreign = any(distributions(name="coursekit"))  # this course's is {distribution}
+if foreign or (here and not Path(here).with_name("lesson").is_dir()):
     raise ImportError(
-        f"{{here}} is another package called coursekit. Run `%pip uninstall -y coursekit`, restart "
-        "the kernel, and run this cell again."
+        f"{{here}}: another package called coursekit is installed. Run `%pip uninstall -y "
+        "coursekit {distribution}` (or rename your own file), restart the "
+        "kernel, and run this cell again."
     )
 if here:
     import coursekit

@@ -350,8 +350,16 @@ print(coursekit.__version__ if "coursekit" in globals() else "unseen", plots.MAR
         ),
         ({"coursekit/__init__.py": "__version__ = '7.0'"}, "another package called coursekit"),
         ({"coursekit.py": "__version__ = '7.0'"}, "another package called coursekit"),
+        (
+            {
+                "coursekit/__init__.py": "__version__ = '99.0.0'",
+                "coursekit/lesson/a": "",
+                "coursekit-0.1.0.dist-info/METADATA": "Name: coursekit\nVersion: 0.1.0",
+            },
+            "another package called coursekit",
+        ),
     ],
-    ids=["missing", "folder", "old", "newer", "foreign", "foreign-module"],
+    ids=["missing", "folder", "old", "newer", "foreign", "foreign-module", "foreign-over-ours"],
 )
 def test_setup_installs_what_is_missing_or_old_and_refuses_another_coursekit(
     tmp_path, before, says
