@@ -855,3 +855,11 @@ def test_a_copy_of_the_net_may_be_asked():
 
     check("evaluate", evaluate)
     check("two_view_logits", two_view_logits)
+
+
+def test_soft_targets_may_be_float32():
+    def smoothed_cross_entropy(logits, y, smoothing):
+        right = F.one_hot(y, logits.shape[1])
+        return F.cross_entropy(logits, right * (1 - smoothing) + smoothing / logits.shape[1])
+
+    check("smoothed_cross_entropy", smoothed_cross_entropy)
