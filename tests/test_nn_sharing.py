@@ -285,7 +285,9 @@ def test_a_block_of_ones_own_at_two_places_is_refused_in_backward(rng):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: linear(), act_at_two_places, lambda: Skip(linear())], ids=str
+    "make",
+    [lambda: linear(), act_at_two_places, lambda: Skip(linear())],
+    ids=["layer", "twice", "skip"],
 )
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_two_forward_passes_and_two_backward_passes_are_refused(make, mode, rng):
