@@ -5,6 +5,7 @@ nowhere. A guard takes the notebook as JSON has it and yields one sentence per p
 cell; `problems` asks them all.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -136,6 +137,18 @@ def checks_compared(notebook: dict) -> Problems:
                 yield f"{_name(cell)} checks {tag} without a word"
 
 
+def claims_alike(notebook: dict) -> Problems:
+    """`expect` prints its name and bounds, which nbval compares: alike in every world."""
+    for cell in _code(notebook):
+        if "nbval-ignore-output" in cell["metadata"].get("tags", []):
+            continue
+        for call in ast.walk(ast.parse(_text(cell["source"]))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "expect":
+                bounds = [*call.args[:1], *call.args[2:], *call.keywords]
+                if any("plan." in ast.unparse(part) for part in bounds):
+                    yield f"{_name(cell)}: what depends on the plan belongs into expect's value"
+
+
 def solutions_in_place(notebook: dict) -> Problems:
     """Check, hints, solution (where there is one), then the text that goes on: in this order."""
     cells = notebook["cells"]
@@ -206,6 +219,7 @@ GUARDS = (
     known_tags,
     lean_metadata,
     checks_compared,
+    claims_alike,
     solutions_in_place,
     mostly_compared,
     no_machine_paths,

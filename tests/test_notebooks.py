@@ -152,6 +152,16 @@ BREAKS = [
     ),
     ("check silent", lambda n: cell(n, LINE).update(outputs=[]), "without a word"),
     (
+        "bound of one world",
+        lambda n: cell(n, LINE).update(source="expect('a', 1, low=-plan.least)"),
+        "belongs into expect's value",
+    ),
+    (
+        "name of one world",
+        lambda n: cell(n, LINE).update(source="expect(f'{plan.epochs} epochs', 1, 0)"),
+        "belongs into expect's value",
+    ),
+    (
         "two checks",
         lambda n: cell(n, CODE)["metadata"].update(tags=["exercise:double"]),
         "second check of exercise:double",
