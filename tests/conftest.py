@@ -1,5 +1,6 @@
 """Fixtures all tests share."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -32,3 +33,20 @@ def sample(tmp_path_factory) -> Path:
         options = ["--lessons", str(root / "tests"), "--out", str(folder), "--allow-bundled"]
         assert build.main(["sample_lesson", *options]) == 0
     return folder
+
+
+@pytest.fixture
+def no_false_alarm():
+    """A function that asserts that a right answer passes on every seed tried.
+
+    COURSEKIT_RIGHT_SEEDS=50 tries so many of each; a slow one gets a single seed by default.
+    """
+    from coursekit.checks import check
+
+    def assert_passes(name, functions, slow=False):
+        functions = functions if isinstance(functions, tuple) else (functions,)
+        seeds = int(os.environ.get("COURSEKIT_RIGHT_SEEDS", "1" if slow else "2"))
+        for seed in range(seeds):
+            check(name, *functions, seed=100 + seed)
+
+    return assert_passes
